@@ -1,0 +1,1 @@
+//! Custom kernels on Burn's GPU backends (CubeCL).

@@ -1,0 +1,35 @@
+//! The façade over Burn's extension machinery.
+//!
+//! A custom op is a trait marked [`backend_extension`] with one implementation per backend and one
+//! gradient on [`Autodiff`]; everything that such a file needs from Burn comes from here, so that an
+//! upgrade of Burn touches one crate. The marked trait must live in a crate that itself depends on
+//! `burn` (the generated code names it) and forwards the backend features that it lists.
+//!
+//! What is easy to get wrong with Burn 0.22.1:
+//!
+//! - The selectors are `Flex`, `Cube`, `Autodiff` and `Fusion`; `Wgpu` or `Cuda` are none.
+//! - An op on [`Autodiff`] finishes one tensor. An op with two differentiable results finishes two
+//!   ops with the same parents, each with its own backward pass: gradients add up by linearity.
+//! - Take node guards (`x.node()`) before `x.into_primitive()`; never store one in a state.
+//! - The shape promised to [`fusion`](https://docs.rs/burn-fusion) is not compared with what the
+//!   kernel returns: test it.
+
+mod poison;
+
+#[cfg(feature = "cube")]
+pub mod cube;
+#[cfg(feature = "flex")]
+pub mod flex;
+
+pub use burn::backend::AutodiffBackend;
+pub use burn::backend::autodiff::Autodiff;
+pub use burn::backend::autodiff::checkpoint::base::Checkpointer;
+pub use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+pub use burn::backend::autodiff::grads::Gradients;
+pub use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+#[cfg(feature = "cube")]
+pub use burn::backend::fusion::custom::TensorSpec;
+pub use burn::backend::tensor::{BoolTensor, FloatTensor, IntTensor};
+pub use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
+#[cfg(feature = "testing")]
+pub(crate) use poison::set_poison;

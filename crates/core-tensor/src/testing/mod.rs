@@ -1,0 +1,13 @@
+//! The test kit: comparisons that fail on NaN, gradient checks, output poisoning and proptest
+//! strategies, for the crates of this workspace and for layers of your own.
+
+mod close;
+mod gradcheck;
+mod modes;
+mod poison;
+pub mod strategies;
+
+pub use close::{Differences, IntoTestData, assert_close_values, differences};
+pub use gradcheck::{GradCheck, check_gradients};
+pub use modes::{Mode, for_each_mode};
+pub use poison::{PoisonGuard, poison_outputs};

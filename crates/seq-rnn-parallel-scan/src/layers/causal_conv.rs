@@ -1,0 +1,132 @@
+//! Causal depthwise convolution with a streaming state.
+
+use super::min_rnn::linear;
+use burn::config::Config;
+use burn::module::{Initializer, Module, Param};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Device, Tensor, s};
+
+/// Configuration of a [`CausalConv`].
+#[derive(Config, Debug)]
+pub struct CausalConvConfig {
+    /// Features.
+    pub d_model: usize,
+    /// Number of steps that an output sees, its own included. The reference code uses 4.
+    #[config(default = 4)]
+    pub kernel: usize,
+}
+
+/// Depthwise convolution over the current and the `kernel − 1` preceding steps, then a linear map of
+/// the features (the convolution of the reference implementation's block).
+///
+/// `y_t = W Σ_j w_j ⊙ x_{t − j} + …`, with zeros (or the carried tail) before the first step.
+#[derive(Module, Debug)]
+pub struct CausalConv {
+    /// `[kernel, d_model]`; row `j` weighs the step `j` before the current one.
+    pub weight: Param<Tensor<2>>,
+    /// `[d_model]`.
+    pub bias: Param<Tensor<1>>,
+    /// The map of the features after it.
+    pub pointwise: Linear,
+}
+
+impl CausalConvConfig {
+    /// Makes the layer with random weights.
+    ///
+    /// # Panics
+    /// If a size is 0.
+    pub fn init(&self, device: &Device) -> CausalConv {
+        let Self { d_model, kernel } = *self;
+        assert!(d_model > 0 && kernel > 0, "CausalConv: sizes must not be 0");
+        // As PyTorch's Conv1d with one group per channel: U(±1/√kernel).
+        let bound = (kernel as f64).powf(-0.5);
+        let uniform = Initializer::Uniform {
+            min: -bound,
+            max: bound,
+        };
+        CausalConv {
+            weight: uniform.init([kernel, d_model], device),
+            bias: uniform.init([d_model], device),
+            pointwise: LinearConfig::new(d_model, d_model).init(device),
+        }
+    }
+}
+
+impl CausalConv {
+    /// Steps before the current one that an output sees.
+    pub fn tail_len(&self) -> usize {
+        self.weight.dims()[0] - 1
+    }
+
+    /// Output, and the last inputs that the next chunk needs.
+    ///
+    /// `starts`, `[batch, time]`, is 1 where a sequence begins (at a reset or a packed boundary), else 0:
+    /// no output sees across. The carried tail counts as the steps before the first.
+    ///
+    /// # Shapes
+    /// - `x`, output: `[batch, time, d_model]`
+    /// - tail: `[batch, kernel − 1, d_model]`
+    ///
+    /// # Panics
+    /// If a shape disagrees.
+    pub fn forward(
+        &self,
+        x: Tensor<3>,
+        tail: Option<Tensor<3>>,
+        starts: Option<Tensor<2>>,
+    ) -> (Tensor<3>, Tensor<3>) {
+        let [batch, time, features] = x.dims();
+        let before = self.tail_len();
+        let expected = [batch, before, features];
+        let tail = tail.unwrap_or_else(|| Tensor::zeros(expected, (&x.device(), x.dtype())));
+        assert_eq!(
+            tail.dims(),
+            expected,
+            "CausalConv: expected a tail [batch, kernel − 1, d_model]"
+        );
+        let padded = if before == 0 {
+            x.clone()
+        } else {
+            Tensor::cat(vec![tail, x.clone()], 1)
+        };
+        let weight = |j: usize| {
+            self.weight
+                .val()
+                .slice(s![j..j + 1])
+                .reshape([1, 1, features])
+        };
+        let mut y = x * weight(0) + self.bias.val().reshape([1, 1, features]);
+        // 1 while no sequence began between the step looked at and the current one.
+        let mut open: Option<Tensor<3>> = None;
+        for j in 1..=before {
+            let mut seen = padded
+                .clone()
+                .slice(s![.., before - j..before - j + time, ..]);
+            if let Some(starts) = &starts {
+                let began = shift(starts.clone(), j - 1).unsqueeze_dim::<3>(2);
+                let still = -began + 1.0;
+                let mask = open.map_or(still.clone(), |open| open * still);
+                seen = seen * mask.clone();
+                open = Some(mask);
+            }
+            y = y + seen * weight(j);
+        }
+        let tail = padded.slice(s![.., time..time + before, ..]);
+        (linear(&self.pointwise, y), tail)
+    }
+}
+
+/// `x[:, t − by]`, 0 before the first step.
+fn shift(x: Tensor<2>, by: usize) -> Tensor<2> {
+    let [batch, time] = x.dims();
+    let by = by.min(time);
+    if by == 0 {
+        return x;
+    }
+    let zeros = Tensor::zeros([batch, by], (&x.device(), x.dtype()));
+    if by == time {
+        zeros
+    } else {
+        Tensor::cat(vec![zeros, x.slice(s![.., ..time - by])], 1)
+    }
+}

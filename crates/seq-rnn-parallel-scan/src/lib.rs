@@ -1,0 +1,15 @@
+//! minGRU, minLSTM and the linear scan under them, for [Burn](https://burn.dev).
+
+pub mod layers;
+pub mod scan;
+
+pub use layers::{
+    BiMinRnn, BiMinRnnConfig, BlockState, CausalConv, CausalConvConfig, GruLike, GruLikeConfig,
+    InitialState, MinGru, MinGruConfig, MinLstm, MinLstmConfig, MinRnn, MinRnnBlock,
+    MinRnnBlockConfig, MinRnnLm, MinRnnLmConfig, MinRnnStack, MinRnnStackConfig, StackState,
+    StateData, StateError,
+};
+pub use scan::{
+    Algorithm, Candidate, Cell, Planes, ScanOptions, ScanOutput, Transition, linear_scan, log_scan,
+    min_gru, min_lstm, scan,
+};

@@ -1,0 +1,159 @@
+//! What the tests share: golden files, random tensors, and the comparison of an op with its
+//! reference in value and in every gradient.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every test program uses its own part"
+)]
+
+use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
+use core_tensor::assert_close;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use seq_rnn_parallel_scan::{Cell, Planes, ScanOptions, ScanOutput};
+use serde_json::Value;
+
+/// A golden file: numbers made by other people's code (see `tests/golden/README.md`).
+pub fn golden(name: &str) -> Value {
+    let path = format!("{}/tests/golden/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The array `{shape, data}` as a tensor.
+pub fn array<const D: usize>(value: &Value, device: &Device, dtype: DType) -> Tensor<D> {
+    let list = |v: &Value| -> Vec<f64> {
+        v.as_array()
+            .expect("array")
+            .iter()
+            .map(|x| x.as_f64().unwrap())
+            .collect()
+    };
+    let shape: Vec<usize> = list(&value["shape"])
+        .into_iter()
+        .map(|n| n as usize)
+        .collect();
+    Tensor::from_data(
+        TensorData::new(list(&value["data"]), shape),
+        (device, dtype),
+    )
+}
+
+/// Reproducible random tensors.
+pub struct Random {
+    rng: ChaCha8Rng,
+    pub device: Device,
+    pub dtype: DType,
+}
+
+impl Random {
+    pub fn new(seed: u64, device: &Device, dtype: DType) -> Self {
+        Self {
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            device: device.clone(),
+            dtype,
+        }
+    }
+
+    pub fn uniform<const D: usize>(&mut self, shape: [usize; D], low: f64, high: f64) -> Tensor<D> {
+        let values: Vec<f64> = (0..shape.iter().product())
+            .map(|_| self.rng.random_range(low..high))
+            .collect();
+        Tensor::from_data(TensorData::new(values, shape), (&self.device, self.dtype))
+    }
+
+    pub fn mask(&mut self, shape: [usize; 2], share: f64) -> Tensor<2, Bool> {
+        let values: Vec<bool> = (0..shape.iter().product())
+            .map(|_| self.rng.random_bool(share))
+            .collect();
+        Tensor::from_data(TensorData::new(values, shape), &self.device)
+    }
+}
+
+/// The options that a scan is tested under, apart from its tensors.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    pub reverse: bool,
+    pub reset: bool,
+    pub initial: bool,
+    pub separate: bool,
+    pub cu_seqlens: Option<Vec<usize>>,
+    pub checkpoint: Option<usize>,
+    pub algorithm: seq_rnn_parallel_scan::Algorithm,
+}
+
+/// Compares states, last states and all gradients of two implementations on the same random inputs.
+pub fn compare(
+    random: &mut Random,
+    cell: Cell,
+    [batch, time, width]: [usize; 3],
+    setup: &Setup,
+    bound: f64,
+    got: fn(Cell, Planes, ScanOptions) -> ScanOutput,
+    want: fn(Cell, Planes, ScanOptions) -> ScanOutput,
+) {
+    let what = format!("{cell:?} [{batch}, {time}, {width}] {setup:?}");
+    let n = cell.planes();
+    let sequences = setup.cu_seqlens.as_ref().map_or(batch, |at| at.len() - 1);
+    let (low, high) = if cell == Cell::Linear {
+        (-1.0, 1.0)
+    } else {
+        (-3.0, 3.0)
+    };
+    let inputs: Vec<Tensor<3>> = if setup.separate {
+        (0..n)
+            .map(|_| {
+                random
+                    .uniform([batch, time, width], low, high)
+                    .require_grad()
+            })
+            .collect()
+    } else {
+        vec![
+            random
+                .uniform([batch, time, n * width], low, high)
+                .require_grad(),
+        ]
+    };
+    let initial = random.uniform([sequences, width], -1.0, 1.0).require_grad();
+    let reset = random.mask([batch, time], 0.2);
+    let weight_states = random.uniform([batch, time, width], -1.0, 1.0);
+    let weight_last = random.uniform([sequences, width], -1.0, 1.0);
+    let run = |scan: fn(Cell, Planes, ScanOptions) -> ScanOutput| {
+        let planes = if setup.separate {
+            Planes::Separate(inputs.clone())
+        } else {
+            Planes::Packed(inputs[0].clone())
+        };
+        let options = ScanOptions {
+            initial: setup.initial.then(|| initial.clone()),
+            reverse: setup.reverse,
+            reset: setup.reset.then(|| reset.clone()),
+            cu_seqlens: setup.cu_seqlens.clone(),
+            checkpoint: setup.checkpoint,
+            algorithm: setup.algorithm,
+        };
+        let out = scan(cell, planes, options);
+        let loss = (out.states.clone().cast(out.last.dtype())
+            * weight_states.clone().cast(out.last.dtype()))
+        .sum()
+            + (out.last.clone() * weight_last.clone().cast(out.last.dtype())).sum();
+        let grads = loss.backward();
+        let mut all = vec![out.states.inner().into_data(), out.last.inner().into_data()];
+        all.extend(inputs.iter().map(|x| {
+            x.grad(&grads)
+                .map_or_else(|| TensorData::zeros::<f32, _>(x.dims()), Tensor::into_data)
+        }));
+        if setup.initial {
+            all.push(initial.grad(&grads).unwrap().into_data());
+        }
+        all
+    };
+    for (i, (got, want)) in run(got).into_iter().zip(run(want)).enumerate() {
+        let scale = want
+            .iter::<f64>()
+            .filter(|x| x.is_finite())
+            .fold(0.0, |m: f64, x| m.max(x.abs()));
+        assert_close!(got, want, bound, bound * scale, "{what}, result {i}");
+    }
+}
