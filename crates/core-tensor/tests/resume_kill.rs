@@ -81,6 +81,10 @@ fn a_run_killed_at_random_moments_ends_with_the_same_bits() {
     println!("seed of the moments: {seed}");
     let mut moments = RngStream::new(seed, "kill", 0);
     let begin = Instant::now();
+    let enough = |kills| match wanted {
+        Some(wanted) => kills >= wanted,
+        None => kills >= 10 && begin.elapsed() > Duration::from_secs(20),
+    };
     let mut counts = Counts::default();
     // A run that reaches its end with kills to spare is checked, and the next one begins.
     loop {
@@ -90,11 +94,7 @@ fn a_run_killed_at_random_moments_ends_with_the_same_bits() {
         let mut reached = 0;
         loop {
             let mut child = start(&directory, run_seed);
-            let enough = match wanted {
-                Some(wanted) => counts.kills >= wanted,
-                None => counts.kills >= 10 && begin.elapsed() > Duration::from_secs(20),
-            };
-            if !enough {
+            if !enough(counts.kills) {
                 std::thread::sleep(Duration::from_micros(moments.random_range(0..250_000)));
                 let _ = child.kill();
             }
@@ -119,11 +119,7 @@ fn a_run_killed_at_random_moments_ends_with_the_same_bits() {
         let whole = Run::new(run_seed, HIDDEN, &Device::default()).train_to(STEPS);
         assert_eq!(run.state, whole.state);
         assert!(run.model.bits() == whole.model.bits(), "the weights differ");
-        let enough = match wanted {
-            Some(wanted) => counts.kills >= wanted,
-            None => counts.kills >= 10 && begin.elapsed() > Duration::from_secs(20),
-        };
-        if enough {
+        if enough(counts.kills) {
             break;
         }
     }

@@ -1,7 +1,10 @@
 //! minGRU, minLSTM and the linear scan under them, for [Burn](https://burn.dev).
 
+#[cfg(feature = "import")]
+pub mod import;
 pub mod layers;
 pub mod scan;
+pub mod tasks;
 
 pub use layers::{
     BiMinRnn, BiMinRnnConfig, BlockState, CausalConv, CausalConvConfig, GruLike, GruLikeConfig,

@@ -1,1 +1,94 @@
 //! Custom kernels on Burn's GPU backends (CubeCL).
+//!
+//! One kernel source runs on CUDA, ROCm, Metal, Vulkan and WebGPU. What the weakest of them, WebGPU's
+//! shading language, cannot do decides how kernels here are written: no −∞ or NaN as a literal, no float
+//! atomics, no waiting for another cube; every multiply-add that matters is an explicit `fma`.
+
+pub use burn::backend::cubecl::dtype_to_storage_type;
+pub use burn_cubecl::kernel::into_contiguous;
+pub use burn_cubecl::tensor::CubeTensor;
+pub use burn_cubecl::{CubeBackend, CubeDevice};
+
+use burn::tensor::{DType, Shape};
+use burn_cubecl::ops::numeric::{full_device_dtype, zeros_client};
+use cubecl::client::Client;
+use cubecl::ir::AddressType;
+use cubecl::prelude::InputScalar;
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+/// A new contiguous tensor for the output of a kernel, which writes every element: whatever memory
+/// held, or NaN where [`testing::poison_outputs`](crate::testing) is on.
+pub fn empty(
+    client: &Client,
+    device: &CubeDevice,
+    shape: impl Into<Shape>,
+    dtype: DType,
+) -> CubeTensor {
+    let (client, device, shape) = (client.clone(), device.clone(), shape.into());
+    if super::poison::poisoned() && shape.num_elements() > 0 {
+        let nan = InputScalar::new(f32::NAN, dtype_to_storage_type(dtype));
+        return full_device_dtype(client, shape, device, nan, dtype);
+    }
+    let buffer = client.empty(shape.num_elements() * dtype.size());
+    CubeTensor::new_contiguous(client, device, shape, buffer, dtype)
+}
+
+/// A new contiguous tensor of zeros.
+pub fn zeros(
+    client: &Client,
+    device: &CubeDevice,
+    shape: impl Into<Shape>,
+    dtype: DType,
+) -> CubeTensor {
+    let shape = shape.into();
+    if shape.num_elements() == 0 {
+        return empty(client, device, shape, dtype);
+    }
+    zeros_client(client.clone(), device.clone(), shape, dtype)
+}
+
+/// Copies whole numbers that a kernel looks up (offsets, sizes) to the device, as a `u32` vector.
+pub fn upload_u32(client: &Client, device: &CubeDevice, values: &[u32]) -> CubeTensor {
+    let buffer = client.create_from_slice(bytemuck::cast_slice(values));
+    let shape = [values.len()].into();
+    CubeTensor::new_contiguous(client.clone(), device.clone(), shape, buffer, DType::U32)
+}
+
+/// A tensor whose rows along the last axis are contiguous: itself where they are, otherwise a copy.
+/// Views that a slice along any axis makes are used as they are.
+pub fn contiguous_rows(x: CubeTensor) -> CubeTensor {
+    let last = x.meta.num_dims() - 1;
+    let in_place = x.meta.shape()[last] <= 1 || x.meta.strides()[last] == 1;
+    if in_place && !x.meta.is_tiled() {
+        x
+    } else {
+        into_contiguous(x)
+    }
+}
+
+/// The width of index that reaches every element of all tensors, for kernels marked
+/// `address_type = "dynamic"`.
+pub fn address_type<'a>(tensors: impl IntoIterator<Item = &'a CubeTensor>) -> AddressType {
+    let each = tensors.into_iter().map(CubeTensor::required_address_type);
+    each.max().unwrap_or_default()
+}
+
+/// Notes that `op` runs another way than its fastest on this device, and why: once per reason, through
+/// `log`. With feature `strict` it panics instead, so that a test run sees it.
+///
+/// # Panics
+/// With feature `strict`.
+pub fn fall_back(op: &'static str, why: &str) {
+    static TOLD: Mutex<Option<HashSet<(&'static str, String)>>> = Mutex::new(None);
+    if cfg!(feature = "strict") {
+        panic!("{op}: {why} (feature `strict` forbids to fall back)");
+    }
+    let mut told = TOLD.lock().unwrap_or_else(|broken| broken.into_inner());
+    if told
+        .get_or_insert_default()
+        .insert((op, why.to_owned()))
+    {
+        log::warn!("{op}: {why}");
+    }
+}

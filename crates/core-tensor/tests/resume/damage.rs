@@ -7,7 +7,7 @@ use core_tensor::resume::rand::Rng;
 use core_tensor::resume::{CheckpointStore, ResumeError, RngStream};
 
 use crate::model::Run;
-use crate::{Fixture, HIDDEN, files};
+use crate::{Fixture, HIDDEN, files, put};
 
 #[test]
 fn every_truncation_of_every_file_is_rejected() {
@@ -20,20 +20,20 @@ fn every_truncation_of_every_file_is_rejected() {
             if path.ends_with("MANIFEST.json") && length + 1 == whole.len() {
                 continue;
             }
-            fs::write(&path, &whole[..length]).unwrap();
+            put(&path, &whole[..length]);
             let saved = fixture.latest();
             assert_eq!(saved.state.step, 7, "{} cut to {length}", path.display());
             assert_eq!(saved.rejected.len(), 1);
             assert_eq!(saved.rejected[0].file, path);
             cases += 1;
         }
-        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        put(&path, &whole[..whole.len() / 2]);
         let text = fixture.assert_rejected(&path, "half");
         assert!(text.contains(path.to_str().unwrap()), "{text}");
         // Longer is as wrong as shorter.
-        fs::write(&path, [&whole[..], b"x"].concat()).unwrap();
+        put(&path, [&whole[..], b"x"].concat());
         fixture.assert_rejected(&path, "one byte more");
-        fs::write(&path, &whole).unwrap();
+        put(&path, &whole);
     }
     assert_eq!(fixture.latest().state.step, 9);
     println!("{cases} truncations rejected");
@@ -59,7 +59,7 @@ fn flipped_bits_are_rejected_or_change_nothing() {
             };
             let mut bytes = before.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            fs::write(&path, &bytes).unwrap();
+            put(&path, &bytes);
             flips += 1;
             let saved = fixture.latest();
             if saved.state.step == 7 {
@@ -83,7 +83,7 @@ fn flipped_bits_are_rejected_or_change_nothing() {
             assert_eq!(run.state, whole.state);
             assert_eq!(run.model.bits(), whole.model.bits());
         }
-        fs::write(&path, &before).unwrap();
+        put(&path, &before);
     }
     println!(
         "{flips} flips: {} rejected, {harmless} harmless",
@@ -103,7 +103,7 @@ fn a_missing_file_is_rejected_and_an_extra_one_ignored() {
         let text = fixture.assert_rejected(&path, "a directory");
         assert!(text.ends_with("it is not a regular file"), "{text}");
         fs::remove_dir(&path).unwrap();
-        fs::write(&path, whole).unwrap();
+        put(&path, whole);
     }
     fs::write(fixture.newest().join("notes.txt"), "mine").unwrap();
     fs::create_dir(fixture.newest().join("plots")).unwrap();
@@ -151,7 +151,7 @@ fn a_half_written_state_under_its_final_name_is_rejected() {
             let _ = fs::remove_file(path);
         }
         for (bytes, path) in &all[..present] {
-            fs::write(path, bytes).unwrap();
+            put(path, bytes);
         }
         let saved = fixture.latest();
         assert_eq!((saved.state.step, saved.rejected.len()), (7, 1));
@@ -165,7 +165,7 @@ fn a_file_that_changes_after_it_was_verified_is_not_loaded() {
     let path = fixture.newest().join("model.bpk");
     let mut bytes = fs::read(&path).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
-    fs::write(&path, bytes).unwrap();
+    put(&path, bytes);
     match Run::load(saved, HIDDEN, &Device::default()).err() {
         Some(ResumeError::Rejected(rejected)) => assert_eq!(rejected.file, path),
         other => panic!("{other:?}"),

@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::{Fixture, sign};
+use crate::{Fixture, put, sign};
+
+type Change = dyn Fn(&mut Value);
 
 fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
     let mut value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     change(&mut value);
-    fs::write(path, serde_json::to_vec(&value).unwrap()).unwrap();
+    put(path, serde_json::to_vec(&value).unwrap());
 }
 
 #[test]
@@ -29,7 +31,7 @@ fn hostile_manifests_are_refused() {
     };
     let named = |name: &str| add(&|entry| entry["file"] = name.into());
     let long = format!("{}.bin", "x".repeat(65));
-    let mut cases: Vec<(&str, Box<dyn Fn(&mut Value)>)> = vec![
+    let mut cases: Vec<(&str, Box<Change>)> = vec![
         (
             "not to leave by ..",
             Box::new(named("../step-000000007/model.bpk")),
@@ -122,7 +124,7 @@ fn hostile_manifests_are_refused() {
             *file == path || (case == "huge" && file.ends_with("model.bpk")),
             "{case}: {file:?}"
         );
-        fs::write(&path, &whole).unwrap();
+        put(&path, &whole);
     }
     for text in [
         "",
@@ -132,7 +134,7 @@ fn hostile_manifests_are_refused() {
         "\u{feff}{}",
         "{\"format\":1,\"format\":1}",
     ] {
-        fs::write(&path, text).unwrap();
+        put(&path, text);
         fixture.assert_rejected(&path, text);
     }
 }
@@ -148,15 +150,15 @@ fn bombs_are_refused_before_they_cost_memory_or_stack() {
 
     for (path, size) in [(&manifest, 1_000_000), (&state, 60_000_000)] {
         for open in ["[", "{\"a\":"] {
-            fs::write(path, open.repeat(size / open.len())).unwrap();
+            put(path, open.repeat(size / open.len()));
             if path == &state {
                 sign(&fixture.newest());
             }
             let start = Instant::now();
             fixture.assert_rejected(path, open);
             assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
-            fs::write(&state, &whole_state).unwrap();
-            fs::write(&manifest, &whole_manifest).unwrap();
+            put(&state, &whole_state);
+            put(&manifest, &whole_manifest);
         }
     }
 
@@ -166,7 +168,7 @@ fn bombs_are_refused_before_they_cost_memory_or_stack() {
         let sparse = fs::File::create(path).unwrap();
         if sparse.set_len(1 << 40).is_err() {
             println!("no sparse files here");
-            fs::write(path, whole).unwrap();
+            put(path, whole);
             continue;
         }
         if path == &state {
@@ -182,37 +184,37 @@ fn bombs_are_refused_before_they_cost_memory_or_stack() {
         let text = fixture.assert_rejected(path, "sparse");
         assert!(text.contains("1099511627776 bytes"), "{text}");
         assert!(start.elapsed().as_secs() < 5);
-        fs::write(path, whole).unwrap();
-        fs::write(&manifest, &whole_manifest).unwrap();
+        put(path, whole);
+        put(&manifest, &whole_manifest);
     }
     assert_eq!(fixture.latest().state.step, 9);
 }
 
 #[test]
 fn hostile_states_are_refused() {
-    let cases: [(&str, fn(&mut Value)); 12] = [
-        ("other step", |state| state["step"] = 8.into()),
-        ("other format", |state| state["format"] = 0.into()),
-        ("other configuration", |state| {
+    let cases: [(&str, &Change); 12] = [
+        ("other step", &|state| state["step"] = 8.into()),
+        ("other format", &|state| state["format"] = 0.into()),
+        ("other configuration", &|state| {
             state["config"] = json!({"lr": 1})
         }),
-        ("no seed", |state| {
+        ("no seed", &|state| {
             drop(state.as_object_mut().unwrap().remove("seed"))
         }),
-        ("negative cursor", |state| state["cursor"] = (-1).into()),
-        ("fractional epoch", |state| state["epoch"] = 0.5.into()),
-        ("too large", |state| state["epoch"] = 1e300.into()),
-        ("stream of another type", |state| {
+        ("negative cursor", &|state| state["cursor"] = (-1).into()),
+        ("fractional epoch", &|state| state["epoch"] = 0.5.into()),
+        ("too large", &|state| state["epoch"] = 1e300.into()),
+        ("stream of another type", &|state| {
             state["streams"]["noise"] = json!("1")
         }),
-        ("stream position", |state| {
+        ("stream position", &|state| {
             state["streams"]["noise"]["words"] = (-1).into()
         }),
-        ("stream field", |state| {
+        ("stream field", &|state| {
             state["streams"]["noise"]["key"] = 1.into()
         }),
-        ("unknown field", |state| state["program"] = "rm".into()),
-        ("not an object", |state| *state = json!(null)),
+        ("unknown field", &|state| state["program"] = "rm".into()),
+        ("not an object", &|state| *state = json!(null)),
     ];
     let fixture = Fixture::new();
     let path = fixture.newest().join("state.json");
@@ -221,7 +223,7 @@ fn hostile_states_are_refused() {
         edit(&path, change);
         sign(&fixture.newest());
         fixture.assert_rejected(&path, case);
-        fs::write(&path, &whole).unwrap();
+        put(&path, &whole);
         sign(&fixture.newest());
     }
     assert_eq!(fixture.latest().state.step, 9);

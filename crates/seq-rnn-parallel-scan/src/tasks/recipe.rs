@@ -1,0 +1,256 @@
+//! How a model learns a task.
+
+use super::{Batch, HELD_OUT, Task, TaskError};
+use crate::layers::{MinRnnLm, MinRnnLmConfig};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::optim::{AdamWConfig, GradientsParams};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use std::sync::{Mutex, PoisonError};
+
+/// A training recipe: AdamW at a constant or decaying rate, gradients clipped by their common norm.
+///
+/// Batch `i` of the training is batch `i` of the task with the recipe's seed, which also makes the
+/// weights: a run repeats bit for bit.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// The model.
+    pub model: MinRnnLmConfig,
+    /// Steps of training.
+    pub steps: usize,
+    /// Sequences per step.
+    pub batch: usize,
+    /// Learning rate at the start.
+    pub learning_rate: f64,
+    /// Share of the learning rate that is left at the end, approached along half a cosine; 1 for a
+    /// constant rate.
+    pub final_rate: f64,
+    /// Decoupled weight decay, on every parameter.
+    pub weight_decay: f32,
+    /// Bound of the norm of all gradients together; infinite for none.
+    pub clip: f64,
+    /// Of weights and batches.
+    pub seed: u64,
+}
+
+/// What one step of training looked like.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Steps done, from 1.
+    pub step: usize,
+    /// Cross-entropy per answer, in nats, before the step.
+    pub loss: f64,
+    /// Share of right answers, before the step.
+    pub accuracy: f64,
+}
+
+/// A trained model, and how it came about.
+#[derive(Debug, Clone)]
+pub struct Trained {
+    /// The model, ready for inference.
+    pub model: MinRnnLm,
+    /// Every step.
+    pub curve: Vec<Progress>,
+}
+
+/// Answers of a model on sequences that training has not seen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score {
+    /// Share of right answers.
+    pub accuracy: f64,
+    /// Share of right answers among the last of each sequence.
+    pub last: f64,
+    /// Answers that were asked.
+    pub answers: usize,
+}
+
+/// Weights are drawn from generators that belong to the process.
+static INIT: Mutex<()> = Mutex::new(());
+
+impl Recipe {
+    /// The model before training: the same weights for the same seed.
+    pub fn init(&self, device: &Device) -> MinRnnLm {
+        let _alone = INIT.lock().unwrap_or_else(PoisonError::into_inner);
+        device.seed(self.seed);
+        let model = self.model.init(device);
+        // Burn draws a parameter when it is first looked at; this looks at all, in order.
+        model.num_params();
+        model
+    }
+
+    /// Learning rate of a step, counted from 0.
+    pub fn rate(&self, step: usize) -> f64 {
+        let done = step as f64 / self.steps.max(1) as f64;
+        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
+        self.learning_rate * (self.final_rate + (1.0 - self.final_rate) * cosine)
+    }
+
+    /// Trains from scratch, telling `progress` about every step.
+    ///
+    /// # Errors
+    /// If the task's settings are impossible.
+    ///
+    /// # Panics
+    /// If the model has fewer tokens than the task.
+    pub fn train(
+        &self,
+        task: &dyn Task,
+        device: &Device,
+        mut progress: impl FnMut(&Progress),
+    ) -> Result<Trained, TaskError> {
+        task.check()?;
+        let (tokens, needed) = (self.model.vocabulary, task.vocabulary().max(task.classes()));
+        assert!(
+            tokens >= needed,
+            "Recipe: expected {needed} tokens in the model, got {tokens}"
+        );
+        let device = device.clone().autodiff();
+        let mut model = self.init(&device);
+        // Burn's default epsilon is a thousand times that of the paper and of every framework.
+        let config = AdamWConfig::new()
+            .with_epsilon(1e-8)
+            .with_weight_decay(self.weight_decay);
+        let mut optimizer = config.init();
+        let mut curve = Vec::with_capacity(self.steps);
+        for step in 0..self.steps {
+            let batch = task.batch(self.seed, step as u64, self.batch)?;
+            let (logits, answers) = answer(&model, &batch, &device);
+            let right = correct(logits.clone(), &answers);
+            let cross_entropy = CrossEntropyLossConfig::new().init(&device);
+            let loss = cross_entropy.forward(logits, answers);
+            let value = loss.clone().into_scalar::<f64>();
+            let mut gradients = GradientsParams::from_grads(loss.backward(), &model);
+            if self.clip.is_finite() {
+                gradients = clip_norm(&model, gradients, self.clip);
+            }
+            model = optimizer.step(self.rate(step), model, gradients);
+            let point = Progress {
+                step: step + 1,
+                loss: value,
+                accuracy: share(&right),
+            };
+            progress(&point);
+            curve.push(point);
+        }
+        Ok(Trained {
+            model: model.valid(),
+            curve,
+        })
+    }
+}
+
+/// How `model` answers `batches` batches of `rows` sequences that training with the same seed has not
+/// seen.
+///
+/// # Errors
+/// If the task's settings are impossible.
+pub fn evaluate(
+    model: &MinRnnLm,
+    task: &dyn Task,
+    seed: u64,
+    [batches, rows]: [usize; 2],
+    device: &Device,
+) -> Result<Score, TaskError> {
+    let (mut all, mut last) = (Vec::new(), Vec::new());
+    for index in 0..batches as u64 {
+        let batch = task.batch(seed, HELD_OUT + index, rows)?;
+        let (logits, answers) = answer(model, &batch, device);
+        let right = correct(logits, &answers);
+        let row = |at: usize| at / batch.time;
+        let asked = batch.asked();
+        let is_last = |i: usize| {
+            asked
+                .get(i + 1)
+                .is_none_or(|&next| row(next) != row(asked[i]))
+        };
+        last.extend((0..asked.len()).filter(|&i| is_last(i)).map(|i| right[i]));
+        all.extend(right);
+    }
+    Ok(Score {
+        accuracy: share(&all),
+        last: share(&last),
+        answers: all.len(),
+    })
+}
+
+/// Logits `[answers, tokens]` and right answers `[answers]` of a batch. The head, and with it the loss,
+/// sees the positions only at which something is asked.
+fn answer(model: &MinRnnLm, batch: &Batch, device: &Device) -> (Tensor<2>, Tensor<1, Int>) {
+    let asked = batch.asked();
+    let tensors = batch.tensors(device);
+    let (hidden, _) = model.hidden(tensors.inputs, None);
+    let [rows, time, features] = hidden.dims();
+    let (hidden, targets) = (
+        hidden.reshape([rows * time, features]),
+        tensors.targets.reshape([rows * time]),
+    );
+    if asked.len() == rows * time {
+        return (model.head.forward(hidden), targets);
+    }
+    let count = asked.len();
+    let indices: Vec<i32> = asked.into_iter().map(|at| at as i32).collect();
+    let at = Tensor::<1, Int>::from_data(TensorData::new(indices, [count]), device);
+    (
+        model.head.forward(hidden.select(0, at.clone())),
+        targets.select(0, at),
+    )
+}
+
+/// For each answer, whether it is right.
+fn correct(logits: Tensor<2>, answers: &Tensor<1, Int>) -> Vec<bool> {
+    let best = logits.argmax(1).squeeze_dim::<1>(1);
+    let right = best.equal(answers.clone()).into_data();
+    right.iter::<bool>().collect()
+}
+
+fn share(right: &[bool]) -> f64 {
+    right.iter().filter(|right| **right).count() as f64 / right.len().max(1) as f64
+}
+
+/// Scales all gradients by one factor so that their common norm is at most `bound`, as PyTorch's
+/// `clip_grad_norm_` does. (Burn's own clipping bounds each parameter's norm by itself.)
+pub fn clip_norm<M: Module>(model: &M, gradients: GradientsParams, bound: f64) -> GradientsParams {
+    let mut squares = Squares {
+        gradients: &gradients,
+        sum: None,
+    };
+    model.visit(&mut squares);
+    let Some(sum) = squares.sum else {
+        return gradients;
+    };
+    let factor = ((sum.sqrt() + 1e-6).recip() * bound).clamp_max(1.0);
+    let mut scale = Scale { gradients, factor };
+    model.visit(&mut scale);
+    scale.gradients
+}
+
+struct Squares<'a> {
+    gradients: &'a GradientsParams,
+    sum: Option<Tensor<1>>,
+}
+
+impl ModuleVisitor for Squares<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.get::<D>(param.id) {
+            let square = gradient.square().sum();
+            self.sum = Some(match self.sum.take() {
+                Some(sum) => sum + square,
+                None => square,
+            });
+        }
+    }
+}
+
+struct Scale {
+    gradients: GradientsParams,
+    factor: Tensor<1>,
+}
+
+impl ModuleVisitor for Scale {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.remove::<D>(param.id) {
+            let factor = self.factor.clone().reshape([1; D]);
+            self.gradients.register(param.id, gradient * factor);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Files that are there whole or not at all.
+
+use anyhow::{Context, Result};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Writes a file under another name, syncs it, and renames it: whoever looks sees the old file or the
+/// new one.
+pub(crate) fn write_atomic(path: &Path, contents: &[u8]) -> Result<()> {
+    let mut name = std::ffi::OsString::from(".tmp-");
+    name.push(path.file_name().unwrap_or_default());
+    let temporary = path.with_file_name(name);
+    let written = write_then_rename(&temporary, path, contents);
+    if written.is_err() {
+        // What could not be finished is of no use; that it cannot be removed either is not the news.
+        let _ = fs::remove_file(&temporary);
+    }
+    written.with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+fn write_then_rename(temporary: &Path, path: &Path, contents: &[u8]) -> io::Result<()> {
+    let mut file = File::create(temporary)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(temporary, path)?;
+    // The name is in the directory; only Unix can sync one.
+    #[cfg(unix)]
+    if let Some(parent) = path.parent() {
+        let here = Path::new(".");
+        File::open(if parent.as_os_str().is_empty() {
+            here
+        } else {
+            parent
+        })?
+        .sync_all()?;
+    }
+    Ok(())
+}

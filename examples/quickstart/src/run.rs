@@ -1,0 +1,325 @@
+//! A whole run: its directory, the loop, and what is told at the end.
+
+use crate::cli::Cli;
+use crate::console::{Console, thousands};
+use crate::corpus::Corpus;
+use crate::report::{self, Report};
+use crate::sample::{self, Sample};
+use crate::settings::Settings;
+use crate::train::{Data, Trainer, stored_settings};
+use crate::vocabulary::Vocabulary;
+use crate::{disk, interrupt};
+use anyhow::{Context, Result, bail, ensure};
+use burn::module::Module;
+use core_tensor::resume::{CheckpointStore, ResumeError, RngStream, Saved};
+use std::f64::consts::LN_2;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The text that a run learns from, beside its states: a run outlives the file that it was given.
+const TEXT_FILE: &str = "text.txt";
+/// The report.
+const REPORT_FILE: &str = "report.html";
+/// Longest prompt that is taken from the validation text.
+const PROMPT_LENGTH: usize = 80;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// As it was asked to.
+    Done,
+    /// By Ctrl-C.
+    Interrupted,
+}
+
+/// Does what the command line says. Everything that can be wrong with it is found before training.
+pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
+    let begun = Instant::now();
+    let device = cli.device.open()?;
+    let directory = directory(cli);
+    let (store, corpus, settings, saved) = if cli.resume {
+        let (store, corpus, saved) = open_saved(&directory)?;
+        let settings = stored_settings(&saved)?;
+        ensure!(
+            corpus.digest() == settings.text_sha256,
+            "cannot resume: `{}` has changed",
+            directory.join(TEXT_FILE).display()
+        );
+        settings.expect(cli)?;
+        (store, corpus, settings, Some(saved))
+    } else {
+        let corpus = match &cli.text {
+            Some(path) => Corpus::read(path)?,
+            None => Corpus::workspace()?,
+        };
+        let settings = Settings::new(cli, &corpus);
+        // Before the directory is made or emptied.
+        settings.check(
+            corpus.text.chars().count(),
+            Vocabulary::of(&corpus.text).len(),
+        )?;
+        (open_new(cli, &directory)?, corpus, settings, None)
+    };
+    let vocabulary = Vocabulary::of(&corpus.text);
+    let data = Data::new(vocabulary.encode(&corpus.text)?, vocabulary.len());
+    let prompt = prompt(cli, &vocabulary, &data)?;
+
+    let mut trainer = match saved {
+        Some(saved) => Trainer::load(saved, data, &device)?,
+        None => {
+            disk::write_atomic(&directory.join(TEXT_FILE), corpus.text.as_bytes())?;
+            Trainer::new(settings, data, &device)?
+        }
+    };
+    let first = trainer.state.step;
+    let total = cli.steps.map_or(trainer.settings.steps, |n| n as u64);
+    ensure!(
+        total >= first,
+        "cannot resume with `--steps {total}`: {first} steps are done already"
+    );
+    let mut console = Console::new(total, first);
+    introduce(&mut console, &trainer, &vocabulary, cli, total);
+    let report_path = directory.join(REPORT_FILE);
+    let report = |trainer: &Trainer, sample: Option<&Sample>| {
+        let report = Report {
+            trainer,
+            vocabulary: vocabulary.len(),
+            device: cli.device.to_string(),
+            total,
+            elapsed: begun.elapsed(),
+            sample,
+        };
+        disk::write_atomic(&report_path, report::html(&report).as_bytes())
+    };
+    // A report that cannot be written is better known now.
+    report(&trainer, None)?;
+    interrupt::install()?;
+
+    let end = cli
+        .stop_after
+        .map_or(total, |n| total.min(first.saturating_add(n as u64)));
+    train(
+        &mut trainer,
+        &store,
+        &mut console,
+        (end, total),
+        |trainer| report(trainer, None),
+    )?;
+    console.finish();
+
+    let interrupted = interrupt::requested();
+    let rng = RngStream::new(trainer.settings.seed, "sample", trainer.state.step);
+    let length = cli.sample_len.unwrap_or(if cli.smoke { 100 } else { 600 });
+    // A request to stop that has been heeded already does not cut the sample short.
+    let stop = || !interrupted && interrupt::requested();
+    let (written, speed) =
+        sample::generate(&trainer.model, &prompt, length, cli.temperature, rng, stop);
+    let sample = Sample {
+        prompt: vocabulary.decode(&prompt),
+        text: vocabulary.decode(&written),
+        speed,
+    };
+    report(&trainer, Some(&sample))?;
+    conclude(&mut console, &trainer, &sample, begun.elapsed());
+    console.line(&format!("report: {}", report_path.display()));
+    if trainer.state.step < total {
+        console.line(&format!(
+            "stopped after {} of {total} steps; to go on: {}",
+            trainer.state.step,
+            continuation(cli, &directory, &trainer.settings, total)
+        ));
+    }
+    Ok(if interrupt::requested() {
+        Outcome::Interrupted
+    } else {
+        Outcome::Done
+    })
+}
+
+/// Steps up to `end`, or until Ctrl-C; what is reached is saved.
+fn train(
+    trainer: &mut Trainer,
+    store: &CheckpointStore,
+    console: &mut Console,
+    (end, total): (u64, u64),
+    report: impl Fn(&Trainer) -> Result<()>,
+) -> Result<()> {
+    let per_step = trainer.settings.batch * trainer.settings.context;
+    let mut saved = trainer.state.step;
+    let (mut taken, mut spent) = (0, Duration::ZERO);
+    while trainer.state.step < end && !interrupt::requested() {
+        let begun = Instant::now();
+        let loss = trainer.step()?;
+        let seconds = begun.elapsed();
+        trainer.history.seconds += seconds.as_secs_f64();
+        (taken, spent) = (taken + per_step, spent + seconds);
+        let step = trainer.state.step;
+        let speed = taken as f64 / spent.as_secs_f64();
+        console.step(step, loss, speed);
+        if step.is_multiple_of(trainer.settings.interval()) || step == total {
+            let loss = trainer.validate();
+            trainer.history.validation.push((step, loss));
+            trainer.save(store)?;
+            saved = step;
+            report(trainer)?;
+            console.line(&format!(
+                "step {step:>5}  training {:.4}  validation {loss:.4}  ({}/s)",
+                recent(&trainer.history.training, trainer.settings.interval()),
+                thousands(speed)
+            ));
+        }
+    }
+    if trainer.state.step > saved {
+        trainer.save(store)?;
+    }
+    Ok(())
+}
+
+/// Mean training loss since the last validation: that of one batch says little.
+fn recent(losses: &[f32], steps: u64) -> f64 {
+    let tail = &losses[losses.len().saturating_sub(steps as usize)..];
+    tail.iter().copied().map(f64::from).sum::<f64>() / tail.len().max(1) as f64
+}
+
+fn directory(cli: &Cli) -> PathBuf {
+    let default = if cli.smoke {
+        "runs/smoke"
+    } else {
+        "runs/quickstart"
+    };
+    cli.out.clone().unwrap_or_else(|| default.into())
+}
+
+/// The directory of a new run: one without states, or emptied on request.
+fn open_new(cli: &Cli, directory: &Path) -> Result<CheckpointStore> {
+    let store = CheckpointStore::open(directory)?;
+    if matches!(store.latest(), Ok(None)) {
+        return Ok(store);
+    }
+    let shown = directory.display();
+    ensure!(
+        cli.overwrite || (cli.smoke && cli.out.is_none()),
+        "`{shown}` holds a run: go on with it (--resume), discard it (--overwrite), or choose another \
+         directory (--out)"
+    );
+    // Only what a store puts there; the directory may hold other things.
+    for entry in fs::read_dir(directory).with_context(|| format!("cannot list `{shown}`"))? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.is_some_and(|name| name.starts_with("step-")) && path.is_dir() {
+            fs::remove_dir_all(&path)
+                .with_context(|| format!("cannot remove `{}`", path.display()))?;
+        }
+    }
+    Ok(store)
+}
+
+/// A run to go on with: its store, its text, its newest state.
+fn open_saved(directory: &Path) -> Result<(CheckpointStore, Corpus, Saved)> {
+    let shown = directory.display();
+    // Opening would make the directory.
+    ensure!(
+        directory.is_dir(),
+        "cannot resume: there is no run in `{shown}`"
+    );
+    let store = CheckpointStore::open(directory)?;
+    let saved = match store.latest() {
+        Ok(Some(saved)) => saved,
+        Ok(None) => bail!("cannot resume: there is no run in `{shown}`"),
+        Err(error @ ResumeError::NoneUsable { .. }) => bail!("cannot resume: {error}"),
+        Err(error) => return Err(error.into()),
+    };
+    Ok((store, Corpus::read(&directory.join(TEXT_FILE))?, saved))
+}
+
+/// The prompt given, or the first line of some length in the validation text.
+fn prompt(cli: &Cli, vocabulary: &Vocabulary, data: &Data) -> Result<Vec<u32>> {
+    if let Some(prompt) = &cli.prompt {
+        ensure!(!prompt.is_empty(), "the prompt is empty");
+        return vocabulary
+            .encode(prompt)
+            .context("cannot begin with this prompt");
+    }
+    let text = vocabulary.decode(data.validation());
+    // The split falls into the middle of a line.
+    let mut lines = text.split_inclusive('\n').skip(1);
+    let line = lines
+        .find(|line| line.chars().count() > PROMPT_LENGTH / 4)
+        .unwrap_or(&text);
+    let start: String = line.chars().take(PROMPT_LENGTH).collect();
+    vocabulary.encode(&start)
+}
+
+fn introduce(
+    console: &mut Console,
+    trainer: &Trainer,
+    vocabulary: &Vocabulary,
+    cli: &Cli,
+    total: u64,
+) {
+    let settings = &trainer.settings;
+    let data = &trainer.data;
+    console.line(&format!(
+        "text: {} ({} characters to learn from, {} for validation, {} distinct)",
+        settings.source,
+        data.training().len(),
+        data.validation().len(),
+        vocabulary.len()
+    ));
+    console.line(&format!(
+        "model: minGRU language model, {} layers of width {}, {} parameters, on {}",
+        settings.layers,
+        settings.d_model,
+        trainer.model.num_params(),
+        cli.device
+    ));
+    let done = trainer.state.step;
+    let from = if done == 0 {
+        String::new()
+    } else {
+        format!(", {done} of them done")
+    };
+    console.line(&format!(
+        "training: {total} steps of {} × {} characters{from}",
+        settings.batch, settings.context
+    ));
+}
+
+fn conclude(console: &mut Console, trainer: &Trainer, sample: &Sample, elapsed: Duration) {
+    let settings = &trainer.settings;
+    console.line(&format!(
+        "\n{}{}\n",
+        sample::printable(&sample.prompt),
+        sample::printable(&sample.text)
+    ));
+    if let (Some(last), Some((step, best))) = (trainer.history.last(), trainer.history.best()) {
+        console.line(&format!(
+            "validation loss {last:.4} nats per character ({:.3} bits), lowest {best:.4} at step {step}",
+            last / LN_2
+        ));
+    }
+    let speed = trainer.history.speed(settings.batch * settings.context);
+    console.line(&format!(
+        "speed: {}/s in training, {}/s in generation; {:.1} s in all",
+        thousands(speed),
+        thousands(sample.speed),
+        elapsed.as_secs_f64()
+    ));
+    console.line(&format!("weights: sha256 {}", trainer.digest()));
+}
+
+/// The command that goes on with a run.
+fn continuation(cli: &Cli, directory: &Path, settings: &Settings, total: u64) -> String {
+    let mut command = "cargo run --release -- --resume".to_owned();
+    if cli.out.is_some() || cli.smoke {
+        command += &format!(" --out {}", directory.display());
+    }
+    if total != settings.steps {
+        command += &format!(" --steps {total}");
+    }
+    if cli.device != crate::device::DeviceName::Flex {
+        command += &format!(" --device {}", cli.device);
+    }
+    command
+}
