@@ -10,12 +10,22 @@ use seq_rnn_parallel_scan::{Candidate, ScanOptions, Transition, linear_scan, log
 fn error(got: Tensor<3>, want: &[f64]) -> f64 {
     let got = got.into_data();
     let got = got.iter::<f64>();
-    got.zip(want).map(|(g, w)| if g.is_nan() { f64::INFINITY } else { (g - w).abs() / w }).fold(0.0, f64::max)
+    got.zip(want)
+        .map(|(g, w)| {
+            if g.is_nan() {
+                f64::INFINITY
+            } else {
+                (g - w).abs() / w
+            }
+        })
+        .fold(0.0, f64::max)
 }
 
 fn main() {
     let device = Device::flex();
-    println!("minGRU with candidate g, gate logits N(bias, 1), 32 channels: largest relative error of a state\n");
+    println!(
+        "minGRU with candidate g, gate logits N(bias, 1), 32 channels: largest relative error of a state\n"
+    );
     println!("| gate bias | steps | fused, linear space | log space, associative | Heinsen |");
     println!("|---|---|---|---|---|");
     for bias in [-6.0, 0.0, 6.0] {
@@ -31,8 +41,12 @@ fn main() {
                 linear_scan(sigmoid(-k), b, options()).states.into_data()
             };
             let want: Vec<f64> = want.iter::<f64>().collect();
-            let fused =
-                min_gru([k.clone(), v.clone()], Candidate::G, Transition::Positive, options());
+            let fused = min_gru(
+                [k.clone(), v.clone()],
+                Candidate::G,
+                Transition::Positive,
+                options(),
+            );
             let (log_a, log_b) = (log_sigmoid(-k.clone()), log_sigmoid(k) + log_g(v));
             let log = log_scan(log_a.clone(), log_b.clone(), options());
             println!(

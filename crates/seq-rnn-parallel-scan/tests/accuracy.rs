@@ -20,15 +20,30 @@ fn errors(time: usize, gate_bias: f64) -> (f64, f64) {
         );
         let grads = out.states.clone().sum().backward();
         let list = |x: Tensor<3>| x.into_data().iter::<f64>().collect();
-        [list(out.states.inner()), list(k.grad(&grads).unwrap()), list(v.grad(&grads).unwrap())]
+        [
+            list(out.states.inner()),
+            list(k.grad(&grads).unwrap()),
+            list(v.grad(&grads).unwrap()),
+        ]
     };
     let ([h, dk, dv], [want_h, want_dk, want_dv]) = (run(DType::F32), run(DType::F64));
-    let relative = h.iter().zip(&want_h).map(|(h, w)| (h - w).abs() / w).fold(0.0, f64::max);
+    let relative = h
+        .iter()
+        .zip(&want_h)
+        .map(|(h, w)| (h - w).abs() / w)
+        .fold(0.0, f64::max);
     let to_largest = |got: &[f64], want: &[f64]| {
         let largest = want.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
-        got.iter().zip(want).map(|(g, w)| (g - w).abs()).fold(0.0, f64::max) / largest
+        got.iter()
+            .zip(want)
+            .map(|(g, w)| (g - w).abs())
+            .fold(0.0, f64::max)
+            / largest
     };
-    (relative, to_largest(&dk, &want_dk).max(to_largest(&dv, &want_dv)))
+    (
+        relative,
+        to_largest(&dk, &want_dk).max(to_largest(&dv, &want_dv)),
+    )
 }
 
 #[test]
@@ -37,7 +52,13 @@ fn f32_is_exact_at_65536_steps() {
     for (gate_bias, bound, bound_gradient) in bounds {
         let (states, gradients) = errors(65_536, gate_bias);
         println!("gate bias {gate_bias:+}: states {states:.1e}, gradients {gradients:.1e}");
-        assert!(states > 0.0 && states <= bound, "gate bias {gate_bias}: states {states:e}");
-        assert!(gradients > 0.0 && gradients <= bound_gradient, "gate bias {gate_bias}: gradients {gradients:e}");
+        assert!(
+            states > 0.0 && states <= bound,
+            "gate bias {gate_bias}: states {states:e}"
+        );
+        assert!(
+            gradients > 0.0 && gradients <= bound_gradient,
+            "gate bias {gate_bias}: gradients {gradients:e}"
+        );
     }
 }

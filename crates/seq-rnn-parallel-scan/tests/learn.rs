@@ -1,13 +1,10 @@
 //! What models learn, with the recipes that `examples/learn.rs` runs at full size.
 
-use burn::module::Module;
-use burn::optim::GradientsParams;
-use burn::tensor::{Device, Distribution, Tensor};
-use core_tensor::assert_close;
+use burn::tensor::Device;
+use seq_rnn_parallel_scan::Transition;
 use seq_rnn_parallel_scan::tasks::{
-    Experiment, Labels, Lengths, Parity, Score, SelectiveCopy, Trained, clip_norm, evaluate,
+    Experiment, Labels, Lengths, Parity, Score, SelectiveCopy, Task, Trained, evaluate,
 };
-use seq_rnn_parallel_scan::{MinGruConfig, Transition};
 
 fn parity(transition: Transition, steps: usize) -> (Experiment, Trained) {
     let device = Device::flex();
@@ -52,12 +49,12 @@ fn selective_copying_needs_depth() {
     let device = Device::flex();
     let accuracy = |layers| {
         let task = SelectiveCopy {
-            length: 12,
-            tokens: 2,
-            vocabulary: 6,
+            length: 16,
+            tokens: 3,
+            vocabulary: 8,
         };
         let mut recipe = Experiment::selective_copy().recipe;
-        (recipe.steps, recipe.batch) = (300, 32);
+        (recipe.steps, recipe.batch) = (600, 32);
         recipe.model.stack.layers = layers;
         recipe.model.stack.block.d_model = 32;
         let trained = recipe.train(&task, &device, |_| ()).unwrap();
@@ -66,8 +63,8 @@ fn selective_copying_needs_depth() {
         score.accuracy
     };
     let (deep, flat) = (accuracy(3), accuracy(1));
-    assert!(deep >= 0.95, "3 layers {deep}");
-    assert!(flat < deep - 0.1, "1 layer {flat}");
+    assert!(deep >= 0.97, "3 layers {deep}");
+    assert!(flat < 0.88, "1 layer {flat}");
 }
 
 #[test]
@@ -79,7 +76,6 @@ fn a_run_repeats_bit_for_bit() {
         labels: Labels::Every,
     };
     let logits = |trained: &Trained| {
-        use seq_rnn_parallel_scan::tasks::Task;
         let batch = tokens().batch(1, 0, 4).unwrap().tensors(&Device::flex());
         trained.model.forward(batch.inputs, None).0.into_data()
     };
@@ -87,36 +83,36 @@ fn a_run_repeats_bit_for_bit() {
 }
 
 #[test]
-fn gradients_are_clipped_by_their_common_norm() {
-    let device = Device::flex().autodiff();
-    let layer = MinGruConfig::new(3, 5).init(&device);
-    let x = Tensor::<3>::random([2, 7, 3], Distribution::Default, &device);
-    let gradients = || {
-        let (y, _) = layer.forward(x.clone(), Default::default());
-        GradientsParams::from_grads((y * 100.0).sum().backward(), &layer)
-    };
-    let weight = layer.planes.weight.id;
-    let bias = layer.planes.bias.as_ref().unwrap().id;
-    let norm = |gradients: &GradientsParams| -> f64 {
-        let squares = gradients.get::<2>(weight).unwrap().square().sum()
-            + gradients.get::<1>(bias).unwrap().square().sum();
-        squares.sqrt().into_scalar::<f64>()
-    };
-    let before = norm(&gradients());
-    assert!(before > 10.0);
-    let clipped = clip_norm(&layer, gradients(), 2.0);
-    assert!((norm(&clipped) - 2.0).abs() < 1e-5, "{}", norm(&clipped));
-    // All by one factor …
-    let expected = gradients().get::<2>(weight).unwrap() * (2.0 / before);
-    assert_close!(
-        clipped.get::<2>(weight).unwrap(),
-        expected,
-        1e-5,
-        1e-9,
-        "direction"
-    );
-    // … and small ones not at all.
-    let kept = clip_norm(&layer, gradients(), 2.0 * before);
-    let expected = gradients().get::<1>(bias).unwrap();
-    assert_close!(kept.get::<1>(bias).unwrap(), expected, 0.0, 0.0, "kept");
+#[ignore]
+fn tune() {
+    let v = |n: &str| std::env::var(n).unwrap().parse::<f64>().unwrap();
+    let device = Device::flex();
+    let mut e = Experiment::s3(Transition::Signed);
+    let r = &mut e.recipe;
+    r.model.stack.layers = v("L") as usize;
+    r.model.stack.block.mlp = v("MLP") as usize;
+    r.model.stack.block.conv_kernel = v("CONV") as usize;
+    r.final_rate = v("F");
+    r.steps = v("S") as usize;
+    r.clip = v("CLIP");
+    r.learning_rate = v("LR");
+    if let seq_rnn_parallel_scan::Cell::MinGru { candidate, .. } = &mut r.model.stack.block.cell {
+        *candidate = [
+            seq_rnn_parallel_scan::Candidate::G,
+            seq_rnn_parallel_scan::Candidate::Linear,
+            seq_rnn_parallel_scan::Candidate::Tanh,
+        ][v("CAND") as usize];
+    }
+    let t = std::time::Instant::now();
+    let trained = r
+        .train(e.task.as_ref(), &device, |p| {
+            if p.step % 400 == 0 {
+                println!("{p:?}")
+            }
+        })
+        .unwrap();
+    for (name, task) in &e.tests {
+        let score = evaluate(&trained.model, task.as_ref(), r.seed, [2, 64], &device).unwrap();
+        println!("{name}: {score:?} {:?}", t.elapsed());
+    }
 }

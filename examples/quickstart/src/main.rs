@@ -23,7 +23,8 @@ mod vocabulary;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Recycles buffers.
+/// A training step makes some thousand tensors of up to a few MB, which glibc maps anew each time: measured on
+/// two cores, mimalloc saves a fifth of a step, most of what the kernel spends on fresh pages.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

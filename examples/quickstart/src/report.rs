@@ -146,7 +146,7 @@ fn table(report: &Report<'_>) -> String {
         (
             "optimiser",
             format!(
-                "AdamW, β 0.9 and 0.99, weight decay 0.1, gradients clipped to norm 1; \
+                "AdamW, β 0.9 and 0.99, weight decay 0.1, each gradient clipped to norm 1; \
                  rate up to {}, cosine over {} steps",
                 settings.lr, settings.steps
             ),

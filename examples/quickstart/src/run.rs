@@ -38,38 +38,36 @@ pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
     let begun = Instant::now();
     let device = cli.device.open()?;
     let directory = directory(cli);
-    let (store, corpus, settings, saved) = if cli.resume {
+    let (corpus, settings, stored) = if cli.resume {
         let (store, corpus, saved) = open_saved(&directory)?;
         let settings = stored_settings(&saved)?;
+        settings.expect(cli)?;
         ensure!(
             corpus.digest() == settings.text_sha256,
             "cannot resume: `{}` has changed",
             directory.join(TEXT_FILE).display()
         );
-        settings.expect(cli)?;
-        (store, corpus, settings, Some(saved))
+        (corpus, settings, Some((store, saved)))
     } else {
         let corpus = match &cli.text {
             Some(path) => Corpus::read(path)?,
             None => Corpus::workspace()?,
         };
         let settings = Settings::new(cli, &corpus);
-        // Before the directory is made or emptied.
-        settings.check(
-            corpus.text.chars().count(),
-            Vocabulary::of(&corpus.text).len(),
-        )?;
-        (open_new(cli, &directory)?, corpus, settings, None)
+        (corpus, settings, None)
     };
     let vocabulary = Vocabulary::of(&corpus.text);
     let data = Data::new(vocabulary.encode(&corpus.text)?, vocabulary.len());
+    settings.check(data.len(), vocabulary.len())?;
     let prompt = prompt(cli, &vocabulary, &data)?;
 
-    let mut trainer = match saved {
-        Some(saved) => Trainer::load(saved, data, &device)?,
+    // A directory is made, or emptied, only now that nothing is left to complain about.
+    let (store, mut trainer) = match stored {
+        Some((store, saved)) => (store, Trainer::load(saved, data, &device)?),
         None => {
+            let store = open_new(cli, &directory)?;
             disk::write_atomic(&directory.join(TEXT_FILE), corpus.text.as_bytes())?;
-            Trainer::new(settings, data, &device)?
+            (store, Trainer::new(settings, data, &device)?)
         }
     };
     let first = trainer.state.step;

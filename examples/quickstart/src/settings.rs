@@ -10,6 +10,11 @@ use std::f64::consts::PI;
 const WARM_UP: u64 = 50;
 /// Share of the learning rate that is left at the end.
 const FINAL_RATE: f64 = 0.1;
+/// Steps of a new run, unless the text is short.
+const STEPS: usize = 1000;
+/// Most often that a run goes through its text by default: a model of this size begins to know the text by
+/// heart, and to do worse on any other, after about this many times.
+const PASSES: usize = 12;
 /// Most memory that a run may be expected to need.
 const MAX_GIB: f64 = 32.0;
 
@@ -41,12 +46,16 @@ impl Settings {
     /// Those of a new run.
     pub(crate) fn new(cli: &Cli, corpus: &Corpus) -> Self {
         let by_size = |small, full| if cli.smoke { small } else { full };
+        let batch = cli.batch.unwrap_or(by_size(8, 16));
+        let context = cli.context.unwrap_or(by_size(64, 128));
+        let characters = corpus.text.chars().count();
+        let passes = (PASSES * characters / (batch * context)).clamp(1, STEPS);
         Self {
             layers: cli.layers.unwrap_or(2),
             d_model: cli.d_model.unwrap_or(by_size(32, 128)),
-            batch: cli.batch.unwrap_or(by_size(8, 16)),
-            context: cli.context.unwrap_or(by_size(64, 128)),
-            steps: cli.steps.unwrap_or(by_size(60, 1000)) as u64,
+            batch,
+            context,
+            steps: cli.steps.unwrap_or(by_size(60, passes)) as u64,
             lr: cli.lr.unwrap_or(by_size(5, 2) as f64 * 1e-3),
             seed: cli.seed.unwrap_or(42),
             source: corpus.source.clone(),

@@ -13,6 +13,7 @@ use core_tensor::resume::rand::{Rng, RngCore};
 use core_tensor::resume::{CheckpointStore, RngStream, Saved, TrainState};
 use seq_rnn_parallel_scan::{MinRnnBlockConfig, MinRnnLm, MinRnnLmConfig, MinRnnStackConfig};
 use sha2::{Digest, Sha256};
+use std::sync::{Mutex, PoisonError};
 
 /// Most batches that a validation looks at.
 const VALIDATION_BATCHES: usize = 20;
@@ -33,6 +34,11 @@ impl Data {
             split,
             vocabulary,
         }
+    }
+
+    /// Number of characters.
+    pub(crate) fn len(&self) -> usize {
+        self.tokens.len()
     }
 
     pub(crate) fn training(&self) -> &[u32] {
@@ -58,12 +64,16 @@ pub(crate) struct Trainer {
 impl Trainer {
     /// A new run on a plain device.
     pub(crate) fn new(settings: Settings, data: Data, device: &Device) -> Result<Self> {
-        // Burn draws initial weights from the device, and only when they are first looked at: the digest
-        // looks at them in a fixed order, while nothing else draws.
+        // Burn draws initial weights from the device's generator, which the whole process shares, and only
+        // when they are first looked at: the digest looks at them in a fixed order, while nothing else
+        // draws.
+        static DRAWING: Mutex<()> = Mutex::new(());
+        let alone = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
         device.seed(RngStream::new(settings.seed, "weights", 0).next_u64());
         let device = device.clone().autodiff();
         let model = model_config(&settings, data.vocabulary).init(&device);
         let _ = digest(&model);
+        drop(alone);
         let optim = AdamWConfig::new()
             .with_beta_2(0.99)
             .with_epsilon(1e-8)

@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn texts_come_back_and_strangers_are_named() {
         let vocabulary = Vocabulary::of("hello wörld\n");
-        assert_eq!(vocabulary.len(), 9);
+        assert_eq!(vocabulary.len(), 10);
         let tokens = vocabulary.encode("rödel\n").unwrap();
         assert_eq!(vocabulary.decode(&tokens), "rödel\n");
         let error = vocabulary.encode("hex").unwrap_err().to_string();

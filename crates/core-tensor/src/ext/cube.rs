@@ -85,10 +85,7 @@ pub fn fall_back(op: &'static str, why: &str) {
         panic!("{op}: {why} (feature `strict` forbids to fall back)");
     }
     let mut told = TOLD.lock().unwrap_or_else(|broken| broken.into_inner());
-    if told
-        .get_or_insert_default()
-        .insert((op, why.to_owned()))
-    {
+    if told.get_or_insert_default().insert((op, why.to_owned())) {
         log::warn!("{op}: {why}");
     }
 }

@@ -42,7 +42,10 @@ pub fn scan(cell: Cell, planes: impl Into<Planes>, options: ScanOptions) -> Scan
     };
     let (mut states, mut last) = (Vec::new(), Vec::new());
     for (row, rows, first, len) in groups {
-        let mut h = call.initial.clone().slice(row..row + rows);
+        let mut h = call.initial.clone();
+        if rows < h.dims()[0] {
+            h = h.slice(row..row + rows);
+        }
         let mut steps = vec![None; len];
         for i in 0..len {
             let t = spec.step_at(first, len, i);

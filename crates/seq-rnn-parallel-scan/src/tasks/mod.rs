@@ -28,6 +28,8 @@
 //! With feature `recipes` there are training recipes besides: `Experiment` and `Recipe`.
 
 mod batch;
+#[cfg(feature = "recipes")]
+mod clip;
 mod error;
 mod even_pairs;
 #[cfg(feature = "recipes")]
@@ -42,6 +44,8 @@ mod selective_copy;
 mod symmetric_group;
 
 pub use batch::{Batch, BatchTensors, Row};
+#[cfg(feature = "recipes")]
+pub use clip::clip_norm;
 pub use error::TaskError;
 pub use even_pairs::EvenPairs;
 #[cfg(feature = "recipes")]
@@ -50,7 +54,7 @@ pub use listops::ListOps;
 pub use majority::Majority;
 pub use parity::Parity;
 #[cfg(feature = "recipes")]
-pub use recipe::{Progress, Recipe, Score, Trained, clip_norm, evaluate};
+pub use recipe::{Progress, Recipe, Score, Trained, evaluate};
 pub use rng::TaskRng;
 pub use selective_copy::{MarkedCopy, SelectiveCopy};
 pub use symmetric_group::SymmetricGroup;

@@ -1,6 +1,6 @@
 //! How a model learns a task.
 
-use super::{Batch, HELD_OUT, Task, TaskError};
+use super::{Batch, HELD_OUT, Task, TaskError, clip_norm};
 use crate::layers::{MinRnnLm, MinRnnLmConfig};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::loss::CrossEntropyLossConfig;
@@ -67,14 +67,23 @@ pub struct Score {
 /// Weights are drawn from generators that belong to the process.
 static INIT: Mutex<()> = Mutex::new(());
 
+struct Draw;
+
+impl ModuleVisitor for Draw {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        param.val();
+    }
+}
+
 impl Recipe {
-    /// The model before training: the same weights for the same seed.
+    /// The model before training: the same weights for the same seed, as long as no other thread
+    /// draws random numbers from the device meanwhile (other recipes may).
     pub fn init(&self, device: &Device) -> MinRnnLm {
         let _alone = INIT.lock().unwrap_or_else(PoisonError::into_inner);
         device.seed(self.seed);
         let model = self.model.init(device);
-        // Burn draws a parameter when it is first looked at; this looks at all, in order.
-        model.num_params();
+        // Burn draws a parameter when its value is first asked for.
+        model.visit(&mut Draw);
         model
     }
 
@@ -205,52 +214,4 @@ fn correct(logits: Tensor<2>, answers: &Tensor<1, Int>) -> Vec<bool> {
 
 fn share(right: &[bool]) -> f64 {
     right.iter().filter(|right| **right).count() as f64 / right.len().max(1) as f64
-}
-
-/// Scales all gradients by one factor so that their common norm is at most `bound`, as PyTorch's
-/// `clip_grad_norm_` does. (Burn's own clipping bounds each parameter's norm by itself.)
-pub fn clip_norm<M: Module>(model: &M, gradients: GradientsParams, bound: f64) -> GradientsParams {
-    let mut squares = Squares {
-        gradients: &gradients,
-        sum: None,
-    };
-    model.visit(&mut squares);
-    let Some(sum) = squares.sum else {
-        return gradients;
-    };
-    let factor = ((sum.sqrt() + 1e-6).recip() * bound).clamp_max(1.0);
-    let mut scale = Scale { gradients, factor };
-    model.visit(&mut scale);
-    scale.gradients
-}
-
-struct Squares<'a> {
-    gradients: &'a GradientsParams,
-    sum: Option<Tensor<1>>,
-}
-
-impl ModuleVisitor for Squares<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            let square = gradient.square().sum();
-            self.sum = Some(match self.sum.take() {
-                Some(sum) => sum + square,
-                None => square,
-            });
-        }
-    }
-}
-
-struct Scale {
-    gradients: GradientsParams,
-    factor: Tensor<1>,
-}
-
-impl ModuleVisitor for Scale {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.remove::<D>(param.id) {
-            let factor = self.factor.clone().reshape([1; D]);
-            self.gradients.register(param.id, gradient * factor);
-        }
-    }
 }

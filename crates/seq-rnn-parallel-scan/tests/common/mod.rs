@@ -82,78 +82,148 @@ pub struct Setup {
     pub algorithm: seq_rnn_parallel_scan::Algorithm,
 }
 
+/// An implementation to compare.
+pub type Scan = fn(Cell, Planes, ScanOptions) -> ScanOutput;
+
 /// Compares states, last states and all gradients of two implementations on the same random inputs.
 pub fn compare(
     random: &mut Random,
     cell: Cell,
-    [batch, time, width]: [usize; 3],
+    shape: [usize; 3],
     setup: &Setup,
     bound: f64,
-    got: fn(Cell, Planes, ScanOptions) -> ScanOutput,
-    want: fn(Cell, Planes, ScanOptions) -> ScanOutput,
+    got: Scan,
+    want: Scan,
 ) {
-    let what = format!("{cell:?} [{batch}, {time}, {width}] {setup:?}");
-    let n = cell.planes();
-    let sequences = setup.cu_seqlens.as_ref().map_or(batch, |at| at.len() - 1);
-    let (low, high) = if cell == Cell::Linear {
-        (-1.0, 1.0)
-    } else {
-        (-3.0, 3.0)
-    };
-    let inputs: Vec<Tensor<3>> = if setup.separate {
-        (0..n)
-            .map(|_| {
-                random
-                    .uniform([batch, time, width], low, high)
-                    .require_grad()
-            })
-            .collect()
-    } else {
-        vec![
-            random
-                .uniform([batch, time, n * width], low, high)
-                .require_grad(),
-        ]
-    };
-    let initial = random.uniform([sequences, width], -1.0, 1.0).require_grad();
-    let reset = random.mask([batch, time], 0.2);
-    let weight_states = random.uniform([batch, time, width], -1.0, 1.0);
-    let weight_last = random.uniform([sequences, width], -1.0, 1.0);
-    let run = |scan: fn(Cell, Planes, ScanOptions) -> ScanOutput| {
-        let planes = if setup.separate {
-            Planes::Separate(inputs.clone())
-        } else {
-            Planes::Packed(inputs[0].clone())
-        };
-        let options = ScanOptions {
-            initial: setup.initial.then(|| initial.clone()),
-            reverse: setup.reverse,
-            reset: setup.reset.then(|| reset.clone()),
-            cu_seqlens: setup.cu_seqlens.clone(),
-            checkpoint: setup.checkpoint,
-            algorithm: setup.algorithm,
-        };
-        let out = scan(cell, planes, options);
-        let loss = (out.states.clone().cast(out.last.dtype())
-            * weight_states.clone().cast(out.last.dtype()))
-        .sum()
-            + (out.last.clone() * weight_last.clone().cast(out.last.dtype())).sum();
-        let grads = loss.backward();
-        let mut all = vec![out.states.inner().into_data(), out.last.inner().into_data()];
-        all.extend(inputs.iter().map(|x| {
-            x.grad(&grads)
-                .map_or_else(|| TensorData::zeros::<f32, _>(x.dims()), Tensor::into_data)
-        }));
-        if setup.initial {
-            all.push(initial.grad(&grads).unwrap().into_data());
-        }
-        all
-    };
-    for (i, (got, want)) in run(got).into_iter().zip(run(want)).enumerate() {
+    let inputs = Inputs::draw(random, cell, shape, setup);
+    let (got, want) = (inputs.run(cell, setup, got), inputs.run(cell, setup, want));
+    assert_all_close(got, want, bound, &format!("{cell:?} {shape:?} {setup:?}"));
+}
+
+/// [`compare`], where `want` runs on another device in another dtype, on the same numbers.
+pub fn compare_across(
+    random: &mut Random,
+    cell: Cell,
+    shape: [usize; 3],
+    setup: &Setup,
+    bound: f64,
+    got: Scan,
+    want: (Scan, &Device, DType),
+) {
+    let inputs = Inputs::draw(random, cell, shape, setup);
+    let (want, device, dtype) = want;
+    let want = inputs.copy_to(device, dtype).run(cell, setup, want);
+    let got = inputs.run(cell, setup, got);
+    assert_all_close(got, want, bound, &format!("{cell:?} {shape:?} {setup:?}"));
+}
+
+/// `bound` is relative to each value and to the largest of its tensor.
+pub fn assert_all_close(got: Vec<TensorData>, want: Vec<TensorData>, bound: f64, what: &str) {
+    assert_eq!(got.len(), want.len());
+    for (i, (got, want)) in got.into_iter().zip(want).enumerate() {
         let scale = want
             .iter::<f64>()
             .filter(|x| x.is_finite())
             .fold(0.0, |m: f64, x| m.max(x.abs()));
         assert_close!(got, want, bound, bound * scale, "{what}, result {i}");
+    }
+}
+
+/// The tensors of a comparison.
+pub struct Inputs {
+    pub planes: Vec<Tensor<3>>,
+    pub initial: Tensor<2>,
+    pub reset: Tensor<2, Bool>,
+    weight_states: Tensor<3>,
+    weight_last: Tensor<2>,
+}
+
+impl Inputs {
+    pub fn draw(
+        random: &mut Random,
+        cell: Cell,
+        [batch, time, width]: [usize; 3],
+        setup: &Setup,
+    ) -> Self {
+        let n = cell.planes();
+        let sequences = setup.cu_seqlens.as_ref().map_or(batch, |at| at.len() - 1);
+        let (low, high) = if cell == Cell::Linear {
+            (-1.0, 1.0)
+        } else {
+            (-3.0, 3.0)
+        };
+        let (tensors, columns) = if setup.separate {
+            (n, width)
+        } else {
+            (1, n * width)
+        };
+        Self {
+            planes: (0..tensors)
+                .map(|_| {
+                    random
+                        .uniform([batch, time, columns], low, high)
+                        .require_grad()
+                })
+                .collect(),
+            initial: random.uniform([sequences, width], -1.0, 1.0).require_grad(),
+            reset: random.mask([batch, time], 0.2),
+            weight_states: random.uniform([batch, time, width], -1.0, 1.0),
+            weight_last: random.uniform([sequences, width], -1.0, 1.0),
+        }
+    }
+
+    /// The same numbers elsewhere.
+    pub fn copy_to(&self, device: &Device, dtype: DType) -> Self {
+        fn copy<const D: usize>(x: &Tensor<D>, device: &Device, dtype: DType) -> Tensor<D> {
+            Tensor::from_data(x.to_data(), (device, dtype))
+        }
+        Self {
+            planes: self
+                .planes
+                .iter()
+                .map(|x| copy(x, device, dtype).require_grad())
+                .collect(),
+            initial: copy(&self.initial, device, dtype).require_grad(),
+            reset: Tensor::from_data(self.reset.to_data(), device),
+            weight_states: copy(&self.weight_states, device, dtype),
+            weight_last: copy(&self.weight_last, device, dtype),
+        }
+    }
+
+    /// The arguments of a scan.
+    pub fn arguments(&self, setup: &Setup) -> (Planes, ScanOptions) {
+        let planes = if setup.separate {
+            Planes::Separate(self.planes.clone())
+        } else {
+            Planes::Packed(self.planes[0].clone())
+        };
+        let options = ScanOptions {
+            initial: setup.initial.then(|| self.initial.clone()),
+            reverse: setup.reverse,
+            reset: setup.reset.then(|| self.reset.clone()),
+            cu_seqlens: setup.cu_seqlens.clone(),
+            checkpoint: setup.checkpoint,
+            algorithm: setup.algorithm,
+        };
+        (planes, options)
+    }
+
+    /// States, last states, and the gradients of planes and initial state of a weighted sum of both.
+    pub fn run(&self, cell: Cell, setup: &Setup, scan: Scan) -> Vec<TensorData> {
+        let (planes, options) = self.arguments(setup);
+        let out = scan(cell, planes, options);
+        let dtype = out.last.dtype();
+        let loss = (out.states.clone().cast(dtype) * self.weight_states.clone().cast(dtype)).sum()
+            + (out.last.clone() * self.weight_last.clone().cast(dtype)).sum();
+        let grads = loss.backward();
+        let mut all = vec![out.states.inner().into_data(), out.last.inner().into_data()];
+        all.extend(self.planes.iter().map(|x| {
+            x.grad(&grads)
+                .map_or_else(|| TensorData::zeros::<f32, _>(x.dims()), Tensor::into_data)
+        }));
+        if setup.initial {
+            all.push(self.initial.grad(&grads).unwrap().into_data());
+        }
+        all
     }
 }

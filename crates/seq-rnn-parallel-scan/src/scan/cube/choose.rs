@@ -8,8 +8,8 @@
 //! The thresholds follow from that reasoning, not from measurements: they were set without a GPU at
 //! hand and are to be tuned on one.
 
-use super::sweep::{LANES, ROWS, TILE};
 use super::super::spec::Algorithm;
+use super::sweep::{LANES, ROWS, TILE};
 use core_tensor::ext::cube::fall_back;
 use cubecl::client::Client;
 
@@ -50,7 +50,10 @@ pub(super) fn choose(client: &Client, wanted: Algorithm, units: usize, time: usi
         other => other,
     };
     if algorithm == Algorithm::Sweep && !sweeps(client) {
-        fall_back("scan", "the device has no room for a sweep; it runs serially");
+        fall_back(
+            "scan",
+            "the device has no room for a sweep; it runs serially",
+        );
         return Algorithm::Serial;
     }
     algorithm

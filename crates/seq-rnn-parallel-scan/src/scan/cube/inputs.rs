@@ -114,9 +114,7 @@ impl<E: Float, F: Float> Inputs<E, F> {
     pub(super) fn resets(&self, segment: Segment, t: usize) -> bool {
         #[comptime]
         match &self.reset {
-            ComptimeOption::Some(reset) => {
-                reset[segment.batch * self.time + t] != F::new(0.0_f32)
-            }
+            ComptimeOption::Some(reset) => reset[segment.batch * self.time + t] != F::new(0.0_f32),
             ComptimeOption::None => false.runtime(),
         }
     }

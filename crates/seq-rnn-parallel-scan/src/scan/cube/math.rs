@@ -63,7 +63,10 @@ pub(super) fn sigmoid_pair<F: Float>(x: F) -> (F, F) {
     let large = one / (one + e);
     let small = e * large;
     let positive = x >= F::new(0.0_f32);
-    (select(positive, large, small), select(positive, small, large))
+    (
+        select(positive, large, small),
+        select(positive, small, large),
+    )
 }
 
 /// `tanh(x)`, accurate near 0.

@@ -52,7 +52,11 @@ impl<'a> Problem<'a> {
             (spec.cell.planes(), columns)
         };
         Self {
-            planes: planes.into_iter().take(count).map(contiguous_rows).collect(),
+            planes: planes
+                .into_iter()
+                .take(count)
+                .map(contiguous_rows)
+                .collect(),
             initial: into_contiguous(initial),
             reset: spec.has_reset.then(|| into_contiguous(reset)),
             spec,

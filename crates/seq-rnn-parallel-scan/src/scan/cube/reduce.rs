@@ -1,10 +1,10 @@
 //! The first pass of the chunked algorithm: every segment as one map of the state (or, backwards, of
 //! what flows through it).
 
+use super::super::spec::Cell;
 use super::cells::{compose, empty_state, identity, slopes, step};
 use super::inputs::Inputs;
 use super::past::Past;
-use super::super::spec::Cell;
 use cubecl::prelude::*;
 
 /// Maps of all segments: rows of `a` and `b`, and in `cut` whether a reset makes a map constant (`b`).
@@ -76,8 +76,16 @@ pub(super) fn backward<E: Float, F: Float, S: Float>(
         let before = past.before(inputs, segment, at, t, channel, initial);
         let (_, _, _, factor) = slopes::<F>(p, q, r, before, cell);
         let reset = inputs.resets(segment, t);
-        all_b = select(reset, zero, factor * (all_b + past.delta(segment, t, channel)));
-        all_a = select(reset, F::new(1.0_f32), compose::<F>(all_a, factor, Cell::Linear));
+        all_b = select(
+            reset,
+            zero,
+            factor * (all_b + past.delta(segment, t, channel)),
+        );
+        all_a = select(
+            reset,
+            F::new(1.0_f32),
+            compose::<F>(all_a, factor, Cell::Linear),
+        );
         any = select(reset, F::new(1.0_f32), any);
     }
     let at = index * inputs.width + channel;

@@ -4,9 +4,7 @@
 //! then walks its steps from there. Fixed order: the same bits in every run.
 
 use super::super::spec::Cell;
-use super::cells::{
-    compose, empty_state, identity, leap, slopes, step, written_state,
-};
+use super::cells::{compose, empty_state, identity, leap, slopes, step, written_state};
 use super::inputs::Inputs;
 use super::past::Past;
 use cubecl::prelude::*;

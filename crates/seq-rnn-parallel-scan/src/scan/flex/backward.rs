@@ -1,43 +1,10 @@
 //! Gradients from planes, saved states and the gradient of the states.
 
 use super::super::Cotangent;
-use super::super::cell::Step;
-use super::forward::StepRow;
+use super::rows::GradientRow;
 use super::{Problem, Tile, rows_of};
-use core::marker::PhantomData;
-use core_tensor::cpu::{Kernel, Real, RowsMut, Storage};
+use core_tensor::cpu::{Real, RowsMut, Storage};
 use core_tensor::ext::flex::{Compute, FlexTensor, Rows, contiguous_rows, output, scratch};
-
-/// The gradient of one step of all channels of a tile. `carry` is what flows from the step after,
-/// on return what flows to the step before.
-struct GradientRow<'a, S, T> {
-    planes: [&'a [T]; 3],
-    before: &'a [T],
-    after: &'a [T],
-    upstream: &'a [T],
-    carry: &'a mut [T],
-    out: &'a mut [Vec<T>; 3],
-    cell: PhantomData<S>,
-}
-
-impl<S: Step, T: Real> Kernel for GradientRow<'_, S, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let n = self.carry.len();
-        let [p, q, r] = self.planes.map(|plane| &plane[..n]);
-        let (before, after, upstream) = (&self.before[..n], &self.after[..n], &self.upstream[..n]);
-        let [gp, gq, gr] = self.out;
-        let (gp, gq, gr) = (&mut gp[..n], &mut gq[..n], &mut gr[..n]);
-        for i in 0..n {
-            let s = self.carry[i] + upstream[i];
-            let ([dp, dq, dr], flow) = S::gradient([p[i], q[i], r[i]], before[i], after[i], s);
-            (gp[i], gq[i], gr[i]) = (dp, dq, dr);
-            self.carry[i] = flow;
-        }
-    }
-}
 
 /// Where the backward pass finds the states of the forward pass.
 enum Saved<'a, E: Storage> {
@@ -62,7 +29,7 @@ where
 {
     /// Gradients of the planes and of the initial state.
     #[allow(unsafe_code)]
-    pub(super) fn backward<S: Step>(
+    pub(super) fn backward(
         &self,
         saved: &FlexTensor,
         cotangent: &FlexTensor,
@@ -112,13 +79,13 @@ where
             for i in (0..tile.len).rev() {
                 let t = self.time_of(&tile, i);
                 let reset = self.resets(&tile, t);
-                self.reach::<S>(&saved, &tile, i, &mut replay);
+                self.reach(&saved, &tile, i, &mut replay);
                 let before = if reset {
                     &empty
                 } else {
                     self.state(&saved, &tile, i, &replay, &mut before_wide)
                 };
-                let after = if S::USES_AFTER {
+                let after = if self.kernels.uses_after {
                     self.state(&saved, &tile, i + 1, &replay, &mut after_wide)
                 } else {
                     before
@@ -130,14 +97,13 @@ where
                     None => &zeros,
                 };
                 let planes_at = self.planes(&tile, t, &mut wide);
-                self.isa.run(GradientRow::<S, _> {
+                self.kernels.gradient(GradientRow {
                     planes: planes_at,
                     before,
                     after,
                     upstream,
                     carry,
                     out: &mut grads,
-                    cell: PhantomData,
                 });
                 let row = tile.batch * self.time + t;
                 for (p, grad) in grads.iter().enumerate().take(planes) {
@@ -159,13 +125,7 @@ where
     }
 
     /// Computes the chunk around step `i` again, if states were saved at borders only.
-    fn reach<S: Step>(
-        &self,
-        saved: &Saved<'_, E>,
-        tile: &Tile,
-        i: usize,
-        replay: &mut Replay<Compute<E>>,
-    ) {
+    fn reach(&self, saved: &Saved<'_, E>, tile: &Tile, i: usize, replay: &mut Replay<Compute<E>>) {
         let Saved::Borders { rows, stride } = saved else {
             return;
         };
@@ -190,11 +150,7 @@ where
                 state.fill(self.empty());
             }
             let planes = self.planes(tile, t, &mut wide);
-            self.isa.run(StepRow::<S, _> {
-                planes,
-                state,
-                cell: PhantomData,
-            });
+            self.kernels.step(planes, state);
         }
     }
 

@@ -1,30 +1,8 @@
 //! States from planes.
 
-use super::super::cell::Step;
 use super::{Problem, rows_of};
-use core::marker::PhantomData;
-use core_tensor::cpu::{Kernel, Real, RowsMut, Storage};
+use core_tensor::cpu::{RowsMut, Storage};
 use core_tensor::ext::flex::{Compute, output};
-
-/// One step of all channels of a tile.
-pub(super) struct StepRow<'a, S, T> {
-    pub(super) planes: [&'a [T]; 3],
-    pub(super) state: &'a mut [T],
-    pub(super) cell: PhantomData<S>,
-}
-
-impl<S: Step, T: Real> Kernel for StepRow<'_, S, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let n = self.state.len();
-        let [p, q, r] = self.planes.map(|plane| &plane[..n]);
-        for i in 0..n {
-            self.state[i] = S::step([p[i], q[i], r[i]], self.state[i]);
-        }
-    }
-}
 
 impl<E: Storage> Problem<'_, E>
 where
@@ -32,7 +10,7 @@ where
 {
     /// All states, the last state of every sequence and, if asked for, the states at the borders.
     #[allow(unsafe_code)]
-    pub(super) fn forward<S: Step>(&self) -> (Vec<E>, Vec<Compute<E>>, Vec<Compute<E>>) {
+    pub(super) fn forward(&self) -> (Vec<E>, Vec<Compute<E>>, Vec<Compute<E>>) {
         let (width, sequences) = (self.width, &self.spec.sequences);
         let mut states = output::<E>(self.rows * width);
         let mut last = output::<Compute<E>>(sequences.count() * width);
@@ -62,11 +40,7 @@ where
                     state.fill(self.empty());
                 }
                 let planes = self.planes(&tile, t, &mut wide);
-                self.isa.run(StepRow::<S, _> {
-                    planes,
-                    state,
-                    cell: PhantomData,
-                });
+                self.kernels.step(planes, state);
                 let row = tile.batch * self.time + t;
                 // SAFETY: see above.
                 E::narrow(state, unsafe {

@@ -7,15 +7,16 @@
 
 mod backward;
 mod forward;
+mod rows;
 
-use super::cell::with_cell;
 use super::spec::Spec;
 use super::{Cotangent, ScanBackend};
 use core::ops::Range;
-use core_tensor::cpu::{Isa, Real, Storage, for_each_task, threads};
+use core_tensor::cpu::{Real, Storage, for_each_task, threads};
 use core_tensor::ext::flex::{Compute, Flex, FlexTensor, Rows, contiguous_rows, scratch, tensor};
 use core_tensor::ext::{FloatTensor, TensorMetadata};
 use core_tensor::with_float;
+use rows::RowKernels;
 
 /// Channels whose state stays in the first-level cache beside a row of every plane.
 const WIDEST_TILE: usize = 1024;
@@ -33,16 +34,16 @@ impl ScanBackend for Flex {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [batch, time, _] = x.shape().dims();
         let inputs = Inputs::new([x, y, z], initial, reset);
-        with_float!(inputs.planes[0].dtype(), E => with_cell!(spec.cell, S => {
+        with_float!(inputs.planes[0].dtype(), E => {
             let problem = Problem::<E>::new(&inputs, &spec);
-            let (states, last, borders) = problem.forward::<S>();
+            let (states, last, borders) = problem.forward();
             let width = problem.width;
             (
                 tensor(states, [batch, time, width]),
                 tensor(last, [spec.sequences.count(), width]),
                 tensor(borders, [spec.border_rows(), width]),
             )
-        }))
+        })
     }
 
     fn scan_backward(
@@ -58,9 +59,9 @@ impl ScanBackend for Flex {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let [batch, time, _] = x.shape().dims();
         let inputs = Inputs::new([x, y, z], initial, reset);
-        with_float!(inputs.planes[0].dtype(), E => with_cell!(spec.cell, S => {
+        with_float!(inputs.planes[0].dtype(), E => {
             let problem = Problem::<E>::new(&inputs, &spec);
-            let (gradients, initial) = problem.backward::<S>(&saved, &cotangent, kind);
+            let (gradients, initial) = problem.backward(&saved, &cotangent, kind);
             let (width, planes) = (problem.width, spec.cell.planes());
             let gradients = if spec.packed_planes {
                 tensor(gradients, [batch, time, planes * width])
@@ -68,7 +69,7 @@ impl ScanBackend for Flex {
                 tensor(gradients, [planes, batch, time, width])
             };
             (gradients, tensor(initial, [spec.sequences.count(), width]))
-        }))
+        })
     }
 }
 
@@ -101,7 +102,7 @@ struct Problem<'a, E: Storage> {
     time: usize,
     /// Batch entries times steps.
     rows: usize,
-    isa: Isa,
+    kernels: RowKernels<Compute<E>>,
 }
 
 /// One plane of the input: a tensor and the column at which the plane begins.
@@ -157,7 +158,7 @@ impl<'a, E: Storage> Problem<'a, E> {
             width,
             time,
             rows: batch * time,
-            isa: Isa::detect(),
+            kernels: RowKernels::of(spec.cell),
         }
     }
 
