@@ -8,7 +8,7 @@
 use burn::module::Module;
 use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
-use seq_rnn_parallel_scan::tasks::{Experiment, Progress, evaluate};
+use seq_rnn_parallel_scan::tasks::{Experiment, Progress, Score, evaluate};
 use seq_rnn_parallel_scan::{Cell, Transition};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -107,18 +107,20 @@ fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     let seconds = start.elapsed().as_secs_f64();
 
     let mut summary = format!(
-        "{}: {} parameters, {} steps in {seconds:.0} s; accuracy (at the last answer)",
+        "{}: {} parameters, {} steps in {seconds:.0} s; accuracy (at the last answer; of the best guess)",
         args.task,
         trained.model.num_params(),
         trained.curve.len()
     );
     for (name, task) in &experiment.tests {
         let score = evaluate(&trained.model, task.as_ref(), args.seed, [16, 64], &device)?;
-        write!(
-            summary,
-            "  {name}: {:.4} ({:.4})",
-            score.accuracy, score.last
-        )?;
+        let Score {
+            accuracy,
+            last,
+            guess,
+            ..
+        } = score;
+        write!(summary, "  {name}: {accuracy:.4} ({last:.4}; {guess:.2})")?;
     }
     println!("{summary}");
     if let Some(path) = &args.out {

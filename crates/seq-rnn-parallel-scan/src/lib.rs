@@ -1,4 +1,4 @@
-//! minGRU, minLSTM and the linear scan under them, for [Burn](https://burn.dev).
+#![doc = include_str!("../README.md")]
 
 #[cfg(feature = "import")]
 pub mod import;

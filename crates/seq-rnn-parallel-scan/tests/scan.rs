@@ -3,7 +3,7 @@
 mod common;
 
 use burn::tensor::{DType, Device, Tensor, TensorData, s};
-use common::{Random, Setup, compare};
+use common::{Random, Setup, all_cells, compare, setups};
 use core_tensor::assert_close;
 use core_tensor::testing::{
     GradCheck, Mode, check_gradients, for_each_mode, poison_outputs, strategies,
@@ -14,81 +14,6 @@ use seq_rnn_parallel_scan::scan::{reference, scan};
 use seq_rnn_parallel_scan::{
     Candidate, Cell, ScanOptions, Transition, linear_scan, log_scan, min_gru,
 };
-
-fn all_cells() -> Vec<Cell> {
-    let mut cells = vec![Cell::Linear, Cell::Log];
-    for candidate in [Candidate::Linear, Candidate::G, Candidate::Tanh] {
-        for transition in [
-            Transition::Positive,
-            Transition::Signed,
-            Transition::SignedCoupled,
-        ] {
-            cells.push(Cell::MinGru {
-                candidate,
-                transition,
-            });
-        }
-        for normalized in [false, true] {
-            cells.push(Cell::MinLstm {
-                candidate,
-                normalized,
-            });
-        }
-    }
-    cells
-}
-
-fn setups(batch: usize, time: usize) -> Vec<Setup> {
-    let plain = Setup {
-        initial: true,
-        ..Setup::default()
-    };
-    let mut setups = vec![
-        plain.clone(),
-        Setup {
-            separate: true,
-            initial: false,
-            ..plain.clone()
-        },
-        Setup {
-            reverse: true,
-            ..plain.clone()
-        },
-        Setup {
-            reset: true,
-            ..plain.clone()
-        },
-        Setup {
-            checkpoint: Some(5),
-            ..plain.clone()
-        },
-        Setup {
-            checkpoint: Some(4),
-            reset: true,
-            reverse: true,
-            separate: true,
-            ..plain.clone()
-        },
-    ];
-    if batch == 1 {
-        let at = vec![0, time / 3, time / 3, time / 2, time];
-        setups.push(Setup {
-            cu_seqlens: Some(at.clone()),
-            ..plain.clone()
-        });
-        let rest = Setup {
-            reverse: true,
-            reset: true,
-            checkpoint: Some(3),
-            ..plain
-        };
-        setups.push(Setup {
-            cu_seqlens: Some(at),
-            ..rest
-        });
-    }
-    setups
-}
 
 #[test]
 fn every_cell_and_option_matches_the_reference() {

@@ -2,7 +2,7 @@
 //! documents, or any file with `--text`. See `--help`.
 //!
 //! How it is put together: [`cli`] and [`settings`] say what to do, [`corpus`] is the text, [`train`]
-//! the model and its steps, [`run`] the loop around them with its directory, [`sample`] generates,
+//! the model and its steps, [`run`] the loop around them in its [`place`], [`sample`] generates,
 //! [`report`] and [`chart`] draw.
 
 mod chart;
@@ -13,10 +13,12 @@ mod device;
 mod disk;
 mod history;
 mod interrupt;
+mod place;
 mod report;
 mod run;
 mod sample;
 mod settings;
+mod summary;
 mod train;
 mod vocabulary;
 

@@ -1,4 +1,4 @@
-//! A whole run: its directory, the loop, and what is told at the end.
+//! A whole run: what is checked before, the loop, the sample and the report.
 
 use crate::cli::Cli;
 use crate::console::{Console, thousands};
@@ -8,19 +8,11 @@ use crate::sample::{self, Sample};
 use crate::settings::Settings;
 use crate::train::{Data, Trainer, stored_settings};
 use crate::vocabulary::Vocabulary;
-use crate::{disk, interrupt};
-use anyhow::{Context, Result, bail, ensure};
-use burn::module::Module;
-use core_tensor::resume::{CheckpointStore, ResumeError, RngStream, Saved};
-use std::f64::consts::LN_2;
-use std::fs;
-use std::path::{Path, PathBuf};
+use crate::{disk, interrupt, place, summary};
+use anyhow::{Context, Result, ensure};
+use core_tensor::resume::{CheckpointStore, RngStream};
 use std::time::{Duration, Instant};
 
-/// The text that a run learns from, beside its states: a run outlives the file that it was given.
-const TEXT_FILE: &str = "text.txt";
-/// The report.
-const REPORT_FILE: &str = "report.html";
 /// Longest prompt that is taken from the validation text.
 const PROMPT_LENGTH: usize = 80;
 
@@ -37,15 +29,15 @@ pub(crate) enum Outcome {
 pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
     let begun = Instant::now();
     let device = cli.device.open()?;
-    let directory = directory(cli);
+    let directory = place::directory(cli);
     let (corpus, settings, stored) = if cli.resume {
-        let (store, corpus, saved) = open_saved(&directory)?;
+        let (store, corpus, saved) = place::open_saved(&directory)?;
         let settings = stored_settings(&saved)?;
         settings.expect(cli)?;
         ensure!(
             corpus.digest() == settings.text_sha256,
             "cannot resume: `{}` has changed",
-            directory.join(TEXT_FILE).display()
+            directory.join(place::TEXT_FILE).display()
         );
         (corpus, settings, Some((store, saved)))
     } else {
@@ -65,8 +57,8 @@ pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
     let (store, mut trainer) = match stored {
         Some((store, saved)) => (store, Trainer::load(saved, data, &device)?),
         None => {
-            let store = open_new(cli, &directory)?;
-            disk::write_atomic(&directory.join(TEXT_FILE), corpus.text.as_bytes())?;
+            let store = place::open_new(cli, &directory)?;
+            disk::write_atomic(&directory.join(place::TEXT_FILE), corpus.text.as_bytes())?;
             (store, Trainer::new(settings, data, &device)?)
         }
     };
@@ -77,8 +69,8 @@ pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
         "cannot resume with `--steps {total}`: {first} steps are done already"
     );
     let mut console = Console::new(total, first);
-    introduce(&mut console, &trainer, &vocabulary, cli, total);
-    let report_path = directory.join(REPORT_FILE);
+    summary::introduce(&mut console, &trainer, &vocabulary, cli, total);
+    let report_path = directory.join(place::REPORT_FILE);
     let report = |trainer: &Trainer, sample: Option<&Sample>| {
         let report = Report {
             trainer,
@@ -119,13 +111,13 @@ pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
         speed,
     };
     report(&trainer, Some(&sample))?;
-    conclude(&mut console, &trainer, &sample, begun.elapsed());
+    summary::conclude(&mut console, &trainer, &sample, begun.elapsed());
     console.line(&format!("report: {}", report_path.display()));
     if trainer.state.step < total {
         console.line(&format!(
             "stopped after {} of {total} steps; to go on: {}",
             trainer.state.step,
-            continuation(cli, &directory, &trainer.settings, total)
+            summary::continuation(cli, &directory, &trainer.settings, total)
         ));
     }
     Ok(if interrupt::requested() {
@@ -180,57 +172,6 @@ fn recent(losses: &[f32], steps: u64) -> f64 {
     tail.iter().copied().map(f64::from).sum::<f64>() / tail.len().max(1) as f64
 }
 
-fn directory(cli: &Cli) -> PathBuf {
-    let default = if cli.smoke {
-        "runs/smoke"
-    } else {
-        "runs/quickstart"
-    };
-    cli.out.clone().unwrap_or_else(|| default.into())
-}
-
-/// The directory of a new run: one without states, or emptied on request.
-fn open_new(cli: &Cli, directory: &Path) -> Result<CheckpointStore> {
-    let store = CheckpointStore::open(directory)?;
-    if matches!(store.latest(), Ok(None)) {
-        return Ok(store);
-    }
-    let shown = directory.display();
-    ensure!(
-        cli.overwrite || (cli.smoke && cli.out.is_none()),
-        "`{shown}` holds a run: go on with it (--resume), discard it (--overwrite), or choose another \
-         directory (--out)"
-    );
-    // Only what a store puts there; the directory may hold other things.
-    for entry in fs::read_dir(directory).with_context(|| format!("cannot list `{shown}`"))? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str());
-        if name.is_some_and(|name| name.starts_with("step-")) && path.is_dir() {
-            fs::remove_dir_all(&path)
-                .with_context(|| format!("cannot remove `{}`", path.display()))?;
-        }
-    }
-    Ok(store)
-}
-
-/// A run to go on with: its store, its text, its newest state.
-fn open_saved(directory: &Path) -> Result<(CheckpointStore, Corpus, Saved)> {
-    let shown = directory.display();
-    // Opening would make the directory.
-    ensure!(
-        directory.is_dir(),
-        "cannot resume: there is no run in `{shown}`"
-    );
-    let store = CheckpointStore::open(directory)?;
-    let saved = match store.latest() {
-        Ok(Some(saved)) => saved,
-        Ok(None) => bail!("cannot resume: there is no run in `{shown}`"),
-        Err(error @ ResumeError::NoneUsable { .. }) => bail!("cannot resume: {error}"),
-        Err(error) => return Err(error.into()),
-    };
-    Ok((store, Corpus::read(&directory.join(TEXT_FILE))?, saved))
-}
-
 /// The prompt given, or the first line of some length in the validation text.
 fn prompt(cli: &Cli, vocabulary: &Vocabulary, data: &Data) -> Result<Vec<u32>> {
     if let Some(prompt) = &cli.prompt {
@@ -247,77 +188,4 @@ fn prompt(cli: &Cli, vocabulary: &Vocabulary, data: &Data) -> Result<Vec<u32>> {
         .unwrap_or(&text);
     let start: String = line.chars().take(PROMPT_LENGTH).collect();
     vocabulary.encode(&start)
-}
-
-fn introduce(
-    console: &mut Console,
-    trainer: &Trainer,
-    vocabulary: &Vocabulary,
-    cli: &Cli,
-    total: u64,
-) {
-    let settings = &trainer.settings;
-    let data = &trainer.data;
-    console.line(&format!(
-        "text: {} ({} characters to learn from, {} for validation, {} distinct)",
-        settings.source,
-        data.training().len(),
-        data.validation().len(),
-        vocabulary.len()
-    ));
-    console.line(&format!(
-        "model: minGRU language model, {} layers of width {}, {} parameters, on {}",
-        settings.layers,
-        settings.d_model,
-        trainer.model.num_params(),
-        cli.device
-    ));
-    let done = trainer.state.step;
-    let from = if done == 0 {
-        String::new()
-    } else {
-        format!(", {done} of them done")
-    };
-    console.line(&format!(
-        "training: {total} steps of {} × {} characters{from}",
-        settings.batch, settings.context
-    ));
-}
-
-fn conclude(console: &mut Console, trainer: &Trainer, sample: &Sample, elapsed: Duration) {
-    let settings = &trainer.settings;
-    console.line(&format!(
-        "\n{}{}\n",
-        sample::printable(&sample.prompt),
-        sample::printable(&sample.text)
-    ));
-    if let (Some(last), Some((step, best))) = (trainer.history.last(), trainer.history.best()) {
-        console.line(&format!(
-            "validation loss {last:.4} nats per character ({:.3} bits), lowest {best:.4} at step {step}",
-            last / LN_2
-        ));
-    }
-    let speed = trainer.history.speed(settings.batch * settings.context);
-    console.line(&format!(
-        "speed: {}/s in training, {}/s in generation; {:.1} s in all",
-        thousands(speed),
-        thousands(sample.speed),
-        elapsed.as_secs_f64()
-    ));
-    console.line(&format!("weights: sha256 {}", trainer.digest()));
-}
-
-/// The command that goes on with a run.
-fn continuation(cli: &Cli, directory: &Path, settings: &Settings, total: u64) -> String {
-    let mut command = "cargo run --release -- --resume".to_owned();
-    if cli.out.is_some() || cli.smoke {
-        command += &format!(" --out {}", directory.display());
-    }
-    if total != settings.steps {
-        command += &format!(" --steps {total}");
-    }
-    if cli.device != crate::device::DeviceName::Flex {
-        command += &format!(" --device {}", cli.device);
-    }
-    command
 }

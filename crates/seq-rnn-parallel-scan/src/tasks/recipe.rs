@@ -60,6 +60,8 @@ pub struct Score {
     pub accuracy: f64,
     /// Share of right answers among the last of each sequence.
     pub last: f64,
+    /// What the most frequent answer would get if it were always given.
+    pub guess: f64,
     /// Answers that were asked.
     pub answers: usize,
 }
@@ -161,12 +163,16 @@ pub fn evaluate(
     device: &Device,
 ) -> Result<Score, TaskError> {
     let (mut all, mut last) = (Vec::new(), Vec::new());
+    let mut counts = vec![0usize; task.vocabulary().max(task.classes())];
     for index in 0..batches as u64 {
         let batch = task.batch(seed, HELD_OUT + index, rows)?;
         let (logits, answers) = answer(model, &batch, device);
         let right = correct(logits, &answers);
         let row = |at: usize| at / batch.time;
         let asked = batch.asked();
+        asked
+            .iter()
+            .for_each(|&at| counts[batch.targets[at] as usize] += 1);
         let is_last = |i: usize| {
             asked
                 .get(i + 1)
@@ -178,6 +184,7 @@ pub fn evaluate(
     Ok(Score {
         accuracy: share(&all),
         last: share(&last),
+        guess: counts.into_iter().max().unwrap_or(0) as f64 / all.len().max(1) as f64,
         answers: all.len(),
     })
 }

@@ -10,7 +10,7 @@ use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
 use core_tensor::assert_close;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use seq_rnn_parallel_scan::{Cell, Planes, ScanOptions, ScanOutput};
+use seq_rnn_parallel_scan::{Candidate, Cell, Planes, ScanOptions, ScanOutput, Transition};
 use serde_json::Value;
 
 /// A golden file: numbers made by other people's code (see `tests/golden/README.md`).
@@ -80,6 +80,83 @@ pub struct Setup {
     pub cu_seqlens: Option<Vec<usize>>,
     pub checkpoint: Option<usize>,
     pub algorithm: seq_rnn_parallel_scan::Algorithm,
+}
+
+/// Every cell.
+pub fn all_cells() -> Vec<Cell> {
+    let mut cells = vec![Cell::Linear, Cell::Log];
+    for candidate in [Candidate::Linear, Candidate::G, Candidate::Tanh] {
+        for transition in [
+            Transition::Positive,
+            Transition::Signed,
+            Transition::SignedCoupled,
+        ] {
+            cells.push(Cell::MinGru {
+                candidate,
+                transition,
+            });
+        }
+        for normalized in [false, true] {
+            cells.push(Cell::MinLstm {
+                candidate,
+                normalized,
+            });
+        }
+    }
+    cells
+}
+
+/// Every option at least once, with others; for a single batch entry packed sequences too.
+pub fn setups(batch: usize, time: usize) -> Vec<Setup> {
+    let plain = Setup {
+        initial: true,
+        ..Setup::default()
+    };
+    let mut setups = vec![
+        plain.clone(),
+        Setup {
+            separate: true,
+            initial: false,
+            ..plain.clone()
+        },
+        Setup {
+            reverse: true,
+            ..plain.clone()
+        },
+        Setup {
+            reset: true,
+            ..plain.clone()
+        },
+        Setup {
+            checkpoint: Some(5),
+            ..plain.clone()
+        },
+        Setup {
+            checkpoint: Some(4),
+            reset: true,
+            reverse: true,
+            separate: true,
+            ..plain.clone()
+        },
+    ];
+    if batch == 1 {
+        let at = vec![0, time / 3, time / 3, time / 2, time];
+        setups.push(Setup {
+            cu_seqlens: Some(at.clone()),
+            ..plain.clone()
+        });
+        let rest = Setup {
+            reverse: true,
+            reset: true,
+            checkpoint: Some(3),
+            ..plain
+        };
+        setups.push(Setup {
+            cu_seqlens: Some(at),
+            ..rest
+        });
+    }
+    setups
 }
 
 /// An implementation to compare.

@@ -166,7 +166,7 @@ impl<'a, E: Storage> Problem<'a, E> {
     fn for_each_tile(&self, work: impl Fn(Tile) + Send + Sync) {
         let sequences = self.spec.sequences.count();
         let mut tile = self.width.clamp(1, WIDEST_TILE);
-        while tile >= 2 * NARROWEST_TILE && sequences * self.width.div_ceil(tile) < 2 * threads() {
+        while tile >= 2 * NARROWEST_TILE && sequences * self.width.div_ceil(tile) < threads() {
             tile = tile.div_ceil(2).next_multiple_of(16);
         }
         let tiles = self.width.div_ceil(tile);

@@ -1,0 +1,48 @@
+//! The scan kernels on a GPU against the reference, which runs in f64 on the CPU on the same numbers.
+//!
+//! `cargo test --features wgpu --test gpu` runs on any Vulkan driver, also on a software one.
+#![cfg(all(
+    feature = "flex",
+    any(feature = "wgpu", feature = "vulkan", feature = "cuda")
+))]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod exact;
+mod matches;
+mod numbers;
+
+use burn::tensor::{DType, Device};
+use common::{Random, Scan, Setup, compare_across};
+use core_tensor::testing::{PoisonGuard, poison_outputs};
+use seq_rnn_parallel_scan::scan::{reference, scan};
+use seq_rnn_parallel_scan::{Algorithm, Candidate, Cell, Transition};
+use std::sync::OnceLock;
+
+const ALGORITHMS: [Algorithm; 3] = [Algorithm::Serial, Algorithm::Sweep, Algorithm::Chunked];
+
+/// The paper's cell.
+const MIN_GRU: Cell = Cell::MinGru {
+    candidate: Candidate::G,
+    transition: Transition::Positive,
+};
+
+/// The device under test; outputs of kernels start as NaN in the whole program.
+fn device() -> Device {
+    static POISON: OnceLock<PoisonGuard> = OnceLock::new();
+    POISON.get_or_init(poison_outputs);
+    #[cfg(feature = "cuda")]
+    return Device::cuda(0);
+    #[cfg(all(feature = "vulkan", not(feature = "cuda")))]
+    return Device::vulkan(Default::default());
+    #[cfg(not(any(feature = "cuda", feature = "vulkan")))]
+    return Device::wgpu(Default::default());
+}
+
+/// Values and gradients, to 4e-6 of each value plus as much of the largest.
+fn matches_reference(seed: u64, cell: Cell, shape: [usize; 3], setup: &Setup) {
+    let mut random = Random::new(seed, &device().autodiff(), DType::F32);
+    let cpu = Device::flex().autodiff();
+    let oracle = (reference::scan as Scan, &cpu, DType::F64);
+    compare_across(&mut random, cell, shape, setup, 4e-6, scan, oracle);
+}
