@@ -125,7 +125,7 @@ fn the_kernels_g() {
         ScanOptions::default(),
     );
     let grads = out.states.clone().sum().backward();
-    let inner = device.clone().inner();
+    let inner = device.inner();
     let want = |name: &str| array::<1>(&file[name], &inner, DType::F64).reshape([1, 1, 14]);
     check(out.states.inner(), want("g"), 1e-12, "g");
     check(v.grad(&grads).unwrap(), want("dg"), 1e-12, "dg");

@@ -153,9 +153,7 @@ fn both_directions_are_aligned_with_the_input() {
     );
     assert_close!(first, last, 0.0, 0.0);
     // A change at step 4 reaches the forward half from step 4 on, the backward half up to step 4.
-    let changed = x
-        .clone()
-        .slice_assign(s![.., 4..5, ..], Tensor::ones([2, 1, 6], &device));
+    let changed = x.slice_assign(s![.., 4..5, ..], Tensor::ones([2, 1, 6], &device));
     let moved = (run(changed).0 - y).abs();
     for t in 0..9 {
         let half = |c: core::ops::Range<usize>| -> f32 {

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 /// Trains a minGRU language model on text, character by character, and writes a report with the
 /// learning curves and a sample of what the model has learned to write.
 ///
-/// Ctrl-C saves and stops; `--resume` goes on, and ends with the same weights, bit for bit, as if nothing
-/// had happened.
+/// Ctrl-C saves and stops; `--resume` goes on, and ends with the same weights, bit for bit, as if
+/// nothing had happened.
 #[derive(Debug, Parser)]
 #[command(name = "quickstart", version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -31,8 +31,8 @@ pub(crate) struct Cli {
     #[arg(long)]
     pub(crate) smoke: bool,
 
-    /// Training steps in total [default: 1000, fewer for a text of less than 170 kB]. A resumed run may be given more than it began with; the
-    /// learning rate then stays at its final value.
+    /// Training steps in total [default: 1000, fewer for a text of less than 170 kB]. A resumed run
+    /// may be given more than it began with; the learning rate then stays at its final value.
     #[arg(long, value_name = "N", value_parser = count(1, 10_000_000), allow_negative_numbers = true)]
     pub(crate) steps: Option<usize>,
     /// Stop after this many steps of this call, as Ctrl-C would, but with exit code 0.
@@ -85,8 +85,7 @@ pub(crate) enum Parsed {
 pub(crate) fn parse() -> Result<Parsed> {
     match Cli::try_parse() {
         Ok(cli) => Ok(Parsed::Run(Box::new(cli))),
-        // With the styles of a terminal only if there is one: clap's own printing panics if stdout is
-        // closed.
+        // Handed back, because clap's own printing panics if stdout is closed.
         Err(error) if !error.use_stderr() => Ok(Parsed::Text(error.render().to_string())),
         Err(error) => {
             // The first paragraph says what is wrong; usage and hints follow in more lines.

@@ -50,7 +50,8 @@ impl Corpus {
         Ok(Self { source, text })
     }
 
-    /// The documents (`*.md`) and doc comments (`*.rs`) of the workspace that this program was built in.
+    /// The documents (`*.md`) and doc comments (`*.rs`) of the workspace that this program was
+    /// built in.
     pub(crate) fn workspace() -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         ensure!(

@@ -5,15 +5,16 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Writes a file under another name, syncs it, and renames it: whoever looks sees the old file or the
-/// new one.
+/// Writes a file under another name, syncs it, and renames it: whoever looks sees the old file or
+/// the new one.
 pub(crate) fn write_atomic(path: &Path, contents: &[u8]) -> Result<()> {
     let mut name = std::ffi::OsString::from(".tmp-");
     name.push(path.file_name().unwrap_or_default());
     let temporary = path.with_file_name(name);
     let written = write_then_rename(&temporary, path, contents);
     if written.is_err() {
-        // What could not be finished is of no use; that it cannot be removed either is not the news.
+        // What could not be finished is of no use; that it cannot be removed either is not the
+        // news.
         let _ = fs::remove_file(&temporary);
     }
     written.with_context(|| format!("cannot write `{}`", path.display()))

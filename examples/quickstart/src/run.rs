@@ -63,7 +63,9 @@ pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
         }
     };
     let first = trainer.state.step;
-    let total = cli.steps.map_or(trainer.settings.steps, |n| n as u64);
+    // A run that was given more steps than it began with may be past those.
+    let planned = trainer.settings.steps.max(first);
+    let total = cli.steps.map_or(planned, |n| n as u64);
     ensure!(
         total >= first,
         "cannot resume with `--steps {total}`: {first} steps are done already"

@@ -18,11 +18,11 @@ pub(crate) struct Sample {
     pub(crate) speed: f64,
 }
 
-/// Continues `prompt`, which must not be empty, by up to `length` tokens; returns them with their number
-/// per second.
+/// Continues `prompt`, which must not be empty, by up to `length` tokens; returns them with their
+/// number per second.
 ///
-/// The prompt is read in one parallel pass; from then on the state is carried and every character costs
-/// the same, however long the text has become.
+/// The prompt is read in one parallel pass; from then on the state is carried and every character
+/// costs the same, however long the text has become.
 pub(crate) fn generate(
     model: &MinRnnLm,
     prompt: &[u32],

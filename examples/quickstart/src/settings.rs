@@ -12,8 +12,8 @@ const WARM_UP: u64 = 50;
 const FINAL_RATE: f64 = 0.1;
 /// Steps of a new run, unless the text is short.
 const STEPS: usize = 1000;
-/// Most often that a run goes through its text by default: a model of this size begins to know the text by
-/// heart, and to do worse on any other, after about this many times.
+/// Most often that a run goes through its text by default: a model of this size begins to know the
+/// text by heart, and to do worse on any other, after about this many times.
 const PASSES: usize = 12;
 /// Most memory that a run may be expected to need.
 const MAX_GIB: f64 = 32.0;
@@ -116,7 +116,8 @@ impl Settings {
         Ok(())
     }
 
-    /// Bytes, roughly: weights with gradients and moments, and what the gradient keeps per character.
+    /// Bytes, roughly: weights with gradients and moments, and what the gradient keeps per
+    /// character.
     fn memory(&self, vocabulary: usize) -> f64 {
         let [d, layers, vocabulary] = [self.d_model, self.layers, vocabulary].map(|n| n as f64);
         let weights = layers * 15.0 * d * d + 2.0 * vocabulary * d;
@@ -125,8 +126,8 @@ impl Settings {
         4.0 * (4.0 * weights + characters * kept)
     }
 
-    /// Learning rate of a step, counted from 0: a linear rise, then half a cosine. A function of the step
-    /// alone, so there is no schedule to save.
+    /// Learning rate of a step, counted from 0: a linear rise, then half a cosine. A function of
+    /// the step alone, so there is no schedule to save.
     pub(crate) fn learning_rate(&self, step: u64) -> f64 {
         let rise = WARM_UP.min(self.steps / 2).max(1);
         let risen = ((step + 1) as f64 / rise as f64).min(1.0);

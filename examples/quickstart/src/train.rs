@@ -64,9 +64,9 @@ pub(crate) struct Trainer {
 impl Trainer {
     /// A new run on a plain device.
     pub(crate) fn new(settings: Settings, data: Data, device: &Device) -> Result<Self> {
-        // Burn draws initial weights from the device's generator, which the whole process shares, and only
-        // when they are first looked at: the digest looks at them in a fixed order, while nothing else
-        // draws.
+        // Burn draws initial weights from the device's generator, which the whole process shares,
+        // and only when they are first looked at: the digest looks at them in a fixed order, while
+        // nothing else draws.
         static DRAWING: Mutex<()> = Mutex::new(());
         let alone = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
         device.seed(RngStream::new(settings.seed, "weights", 0).next_u64());
@@ -113,8 +113,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// One step; returns its loss. Everything random in it comes from the seed and the number of the
-    /// step, so it does not matter what ran before in this process.
+    /// One step; returns its loss. Everything random in it comes from the seed and the number of
+    /// the step, so it does not matter what ran before in this process.
     pub(crate) fn step(&mut self) -> Result<f32> {
         let step = self.state.step;
         let (batch, time) = (self.settings.batch, self.settings.context);

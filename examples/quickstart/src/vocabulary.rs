@@ -3,7 +3,8 @@
 use anyhow::{Result, bail};
 use std::collections::BTreeSet;
 
-/// The distinct characters of a text, in the order of their code points; a token is a position here.
+/// The distinct characters of a text, in the order of their code points; a token is a position
+/// here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Vocabulary {
     characters: Vec<char>,

@@ -126,7 +126,7 @@ macro_rules! artanh_series {
         let s2 = s * s;
         let mut p = 1.0 / $last;
         $( p = p.fma(s2, 1.0 / $c); )*
-        p = p * s2;
+        p *= s2;
         (s + s).fma(p, s + s)
     }};
 }

@@ -118,7 +118,7 @@ impl<'a, E: Element + bytemuck::Pod> Rows<'a, E> {
 }
 
 /// A new buffer for the output of a kernel, which writes every element: zeros, or NaN where
-/// [`testing::poison_outputs`](crate::testing) is on.
+/// `testing::poison_outputs` is on.
 pub fn output<E: Storage>(len: usize) -> Vec<E> {
     if super::poison::poisoned() {
         vec![E::from_elem(f64::NAN); len]

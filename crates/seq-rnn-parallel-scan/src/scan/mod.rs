@@ -105,6 +105,8 @@ pub fn linear_scan(a: Tensor<3>, b: Tensor<3>, options: ScanOptions) -> ScanOutp
 /// no less exact. The initial state is `log h_0` (default `−∞`). No step of it subtracts large sums of
 /// logarithms, unlike Heinsen's `cumsum`/`logcumsumexp` form ([`reference::heinsen_scan`]).
 ///
+/// On a GPU, logarithms up to −10³⁰ count as −∞: shading languages cannot be relied on to compare with −∞.
+///
 /// # Shapes and panics
 /// As [`linear_scan`].
 pub fn log_scan(log_a: Tensor<3>, log_b: Tensor<3>, options: ScanOptions) -> ScanOutput {

@@ -143,7 +143,7 @@ pub fn setups(batch: usize, time: usize) -> Vec<Setup> {
         let at = vec![0, time / 3, time / 3, time / 2, time];
         setups.push(Setup {
             cu_seqlens: Some(at.clone()),
-            ..plain.clone()
+            ..plain
         });
         let rest = Setup {
             reverse: true,

@@ -51,13 +51,15 @@ fn a_finished_run_is_drawn_again_or_goes_on() {
     has(&report(&place.path("run")), "20 steps");
     let longer = place.run("--resume --out run --steps 25");
     assert_ne!(whole, weights(&longer));
+    let again = weights(&place.run("--resume --out run"));
+    assert_eq!(again, weights(&longer));
     has(&report(&place.path("run")), "25 steps");
     let line = place.fails("--resume --out run --steps 24");
     has(&line, "25 steps are done already");
 }
 
-/// Starts a run of 400 steps, waits for the first validation, and ends it as told; returns what it went
-/// on to print, and its exit code.
+/// Starts a run of 400 steps, waits for the first validation, and ends it as told; returns what it
+/// went on to print, and its exit code.
 #[cfg(unix)]
 fn cut_short(place: &Place, end: impl FnOnce(&mut std::process::Child)) -> (String, Option<i32>) {
     use std::io::{BufRead, BufReader};

@@ -67,7 +67,7 @@ where
                 chunk: None,
                 states: Vec::new(),
             };
-            // SAFETY, here and below: a tile alone writes its channels of its sequence's rows.
+            // SAFETY: here and below, a tile alone writes its channels of its sequence's rows.
             let carry = unsafe { initial_rows.piece(tile.sequence, channels.clone()) };
             match kind {
                 Cotangent::States => carry.fill(Compute::<E>::ZERO),
@@ -162,7 +162,7 @@ where
         tile: &Tile,
         steps: usize,
         replay: &'s Replay<Compute<E>>,
-        wide: &'s mut Vec<Compute<E>>,
+        wide: &'s mut [Compute<E>],
     ) -> &'s [Compute<E>] {
         let n = tile.channels.len();
         match saved {

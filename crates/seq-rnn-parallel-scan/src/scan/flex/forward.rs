@@ -23,7 +23,7 @@ where
             let border =
                 border.map(|stride| (stride, sequences.first_border(tile.sequence, stride)));
             let mut wide = rows_of(tile.channels.len());
-            // SAFETY, here and below: a tile alone writes its channels of its sequence's rows.
+            // SAFETY: here and below, a tile alone writes its channels of its sequence's rows.
             let state = unsafe { last_rows.piece(tile.sequence, tile.channels.clone()) };
             state.copy_from_slice(self.initial(&tile));
             for i in 0..tile.len {
