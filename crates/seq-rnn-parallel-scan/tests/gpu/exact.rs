@@ -77,7 +77,7 @@ fn promised_shapes_are_the_real_ones() {
     fn promised<const D: usize>(x: Tensor<D>) {
         let (dims, dtype) = (x.dims().to_vec(), x.dtype());
         let data = x.into_data();
-        assert_eq!((data.shape().to_vec(), data.dtype), (dims, dtype));
+        assert_eq!((data.shape().to_vec(), data.dtype()), (dims, dtype));
     }
     let device = device();
     for dtype in [DType::F32, DType::F16] {
@@ -141,7 +141,7 @@ fn both_ops(
             let gradient = Tensor::<4>::from_dispatch(gradient);
             let (dims, dtype) = (gradient.dims().to_vec(), gradient.dtype());
             let data = gradient.into_data();
-            assert_eq!((data.shape().to_vec(), data.dtype), (dims, dtype));
+            assert_eq!((data.shape().to_vec(), data.dtype()), (dims, dtype));
         } else {
             planes_check(Tensor::from_dispatch(gradient));
         }

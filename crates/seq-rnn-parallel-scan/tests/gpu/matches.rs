@@ -120,7 +120,7 @@ fn half_precision() {
                 let cpu = inputs.copy_to(&Device::flex().autodiff(), DType::F64);
                 let got = inputs.run(MIN_GRU, &setup, scan);
                 let want = cpu.run(MIN_GRU, &setup, reference::scan);
-                assert_eq!((got[0].dtype, got[1].dtype), (dtype, DType::F32));
+                assert_eq!((got[0].dtype(), got[1].dtype()), (dtype, DType::F32));
                 // Carried in f32, rounded once when stored.
                 assert_close!(got[0].clone(), want[0].clone(), epsilon * 1.01, 1e-6);
                 assert_close!(got[1].clone(), want[1].clone(), 4e-6, 1e-6);
