@@ -21,6 +21,13 @@ pub fn scan(cell: Cell, planes: impl Into<Planes>, options: ScanOptions) -> Scan
     } else {
         columns
     };
+    if batch == 0 || width == 0 {
+        // Element-wise operations refuse tensors of no elements.
+        return ScanOutput {
+            states: Tensor::zeros([batch, time, width], (&call.initial.device(), dtype)),
+            last: call.initial,
+        };
+    }
     let planes: Vec<Tensor<3>> = (0..cell.planes())
         .map(|p| {
             let plane = if spec.packed_planes {

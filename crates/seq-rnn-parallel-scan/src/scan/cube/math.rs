@@ -29,25 +29,30 @@ fn reduce(x: f32) -> (f32, f32, f32) {
     // Written so that NaN passes.
     let x = select(x < f32::new(EXP_LOWEST), f32::new(EXP_LOWEST), x);
     let n = (x * f32::new(LOG2_E)).round();
-    let r = fma(n, f32::new(-LN2_LOW), fma(n, f32::new(-LN2_HIGH), x));
+    let r = fma(n, f32::new(-LN2_HIGH), x);
     let p = fma(r, f32::new(1.0 / 5040.0), f32::new(1.0 / 720.0));
     let p = fma(p, r, f32::new(1.0 / 120.0));
     let p = fma(p, r, f32::new(1.0 / 24.0));
     let p = fma(p, r, f32::new(1.0 / 6.0));
     let p = fma(p, r, f32::new(0.5));
     let p = fma(p, r, f32::new(1.0)) * r;
+    // The rest of n ln 2 comes in as a factor of its own: taken off `r`, a driver that reassociates
+    // (Mesa does) would merge it with the first product and lose both.
+    let rest = n * f32::new(-LN2_LOW);
+    let q = fma(rest * f32::new(0.5), rest, rest);
+    let p = p + fma(p, q, q);
     let n = i32::cast_from(n);
     let half = n / 2i32;
-    let rest = n - half;
     let first = f32::reinterpret(u32::cast_from(half + 127i32) << 23u32);
-    let second = f32::reinterpret(u32::cast_from(rest + 127i32) << 23u32);
+    let second = f32::reinterpret(u32::cast_from(n - half + 127i32) << 23u32);
     (p, first, second)
 }
 
 /// `e^x` for `x ≤ 0`.
 #[cube]
 pub(super) fn exp_of_negative<F: Float>(x: F) -> F {
-    if comptime!(by_polynomial::<F>()) {
+    let polynomial = by_polynomial::<F>();
+    if comptime!(polynomial) {
         let (p, first, second) = reduce(f32::cast_from(x));
         F::cast_from(fma(first, p, first) * second)
     } else {
@@ -72,7 +77,8 @@ pub(super) fn sigmoid_pair<F: Float>(x: F) -> (F, F) {
 /// `tanh(x)`, accurate near 0.
 #[cube]
 pub(super) fn tangent_h<F: Float>(x: F) -> F {
-    if comptime!(by_polynomial::<F>()) {
+    let polynomial = by_polynomial::<F>();
+    if comptime!(polynomial) {
         let x = f32::cast_from(x);
         let (p, first, second) = reduce(-(x.abs() + x.abs()));
         let scale = first * second;
@@ -88,7 +94,8 @@ pub(super) fn tangent_h<F: Float>(x: F) -> F {
 /// `ln(1 + y)` for `0 ≤ y ≤ 1`, as `2 artanh(y / (2 + y))`: no cancellation.
 #[cube]
 fn log_one_plus<F: Float>(y: F) -> F {
-    if comptime!(by_polynomial::<F>()) {
+    let polynomial = by_polynomial::<F>();
+    if comptime!(polynomial) {
         let y = f32::cast_from(y);
         let s = y / (y + f32::new(2.0));
         let q = s * s;
