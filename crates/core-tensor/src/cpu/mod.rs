@@ -11,10 +11,12 @@
 mod math;
 mod rows;
 mod storage;
+mod stream;
 
 pub use math::Real;
 pub use rows::RowsMut;
 pub use storage::Storage;
+pub use stream::fence;
 
 use rayon::prelude::*;
 

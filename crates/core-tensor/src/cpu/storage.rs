@@ -1,6 +1,7 @@
 //! Storage types, and the types that kernels compute in.
 
-use super::Real;
+use super::{Real, stream};
+use core::mem::MaybeUninit;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
@@ -15,8 +16,15 @@ pub trait Storage: bytemuck::Pod + burn::tensor::Element + Send + Sync {
     /// `row` in the compute type: itself, or widened into `scratch`.
     fn widen<'a>(row: &'a [Self], scratch: &'a mut [Self::Compute]) -> &'a [Self::Compute];
 
-    /// Writes `values` into `row`, rounded where the types differ.
-    fn narrow(values: &[Self::Compute], row: &mut [Self]);
+    /// Writes all of `row` from as many `values`, rounded where the types differ.
+    fn narrow(values: &[Self::Compute], row: &mut [MaybeUninit<Self>]);
+
+    /// As [`narrow`](Self::narrow), past the caches where the processor can and no rounding is needed:
+    /// for outputs larger than the last-level cache, whose lines would be read in vain to be
+    /// overwritten. [`fence`](super::fence) must follow before another thread reads them.
+    fn narrow_past_caches(values: &[Self::Compute], row: &mut [MaybeUninit<Self>]) {
+        Self::narrow(values, row);
+    }
 }
 
 macro_rules! same {
@@ -29,8 +37,12 @@ macro_rules! same {
                 row
             }
             #[inline(always)]
-            fn narrow(values: &[$t], row: &mut [$t]) {
-                row.copy_from_slice(values);
+            fn narrow(values: &[$t], row: &mut [MaybeUninit<$t>]) {
+                row.write_copy_of_slice(values);
+            }
+            #[inline(always)]
+            fn narrow_past_caches(values: &[$t], row: &mut [MaybeUninit<$t>]) {
+                stream::copy(values, row);
             }
         }
     };
@@ -50,8 +62,12 @@ macro_rules! half {
                 scratch
             }
             #[inline(always)]
-            fn narrow(values: &[f32], row: &mut [$t]) {
-                row.convert_from_f32_slice(values);
+            fn narrow(values: &[f32], row: &mut [MaybeUninit<$t>]) {
+                // The row stays in the first-level cache: writing it twice is cheap.
+                row.fill(MaybeUninit::new(<$t>::ZERO));
+                // SAFETY: just filled.
+                #[allow(unsafe_code)]
+                unsafe { row.assume_init_mut() }.convert_from_f32_slice(values);
             }
         }
     };

@@ -2,8 +2,9 @@
 
 pub use burn_flex::{Flex, FlexTensor};
 
-use crate::cpu::{Real, Storage};
+use crate::cpu::{Real, RowsMut, Storage};
 use burn::tensor::{DType, Element, Shape};
+use core::mem::MaybeUninit;
 
 /// Runs `$body` with `$E` bound to the [`Storage`] type of a float dtype.
 ///
@@ -117,14 +118,52 @@ impl<'a, E: Element + bytemuck::Pod> Rows<'a, E> {
     }
 }
 
-/// A new buffer for the output of a kernel, which writes every element: zeros, or NaN where
+/// A new buffer for a small output of a kernel, which writes every element: zeros, or NaN where
 /// `testing::poison_outputs` is on.
 pub fn output<E: Storage>(len: usize) -> Vec<E> {
     if super::poison::poisoned() {
         vec![E::from_elem(f64::NAN); len]
     } else {
-        // Zeroed pages come from the system as they are touched: no pass over memory is lost.
         bytemuck::zeroed_vec(len)
+    }
+}
+
+/// Memory for a large output of a kernel, which writes every element. It starts uninitialised (a pass
+/// of zeros over it would cost as much as a light kernel), or as NaN where `testing::poison_outputs`
+/// is on.
+#[derive(Debug)]
+pub struct Output<E> {
+    data: Vec<E>,
+    len: usize,
+}
+
+impl<E: Storage> Output<E> {
+    /// Memory for `len` values.
+    pub fn new(len: usize) -> Self {
+        let mut data = Vec::with_capacity(len);
+        if super::poison::poisoned() {
+            data.spare_capacity_mut()[..len].fill(MaybeUninit::new(E::from_elem(f64::NAN)));
+        }
+        Self { data, len }
+    }
+
+    /// The values to write, as rows of `columns`.
+    ///
+    /// # Panics
+    /// If they are no whole number of rows.
+    pub fn rows(&mut self, columns: usize) -> RowsMut<'_, MaybeUninit<E>> {
+        RowsMut::new(&mut self.data.spare_capacity_mut()[..self.len], columns)
+    }
+
+    /// The values.
+    ///
+    /// # Safety
+    /// All of them have been written.
+    #[allow(unsafe_code)]
+    pub unsafe fn finish(mut self) -> Vec<E> {
+        // SAFETY: the capacity was made for `len` values, and the caller promises that all are written.
+        unsafe { self.data.set_len(self.len) };
+        self.data
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::super::Cotangent;
 use super::rows::GradientRow;
-use super::{Problem, Tile, rows_of};
+use super::{Problem, Stores, Tile, rows_of};
 use core_tensor::cpu::{Real, RowsMut, Storage};
-use core_tensor::ext::flex::{Compute, FlexTensor, Rows, contiguous_rows, output, scratch};
+use core_tensor::ext::flex::{Compute, FlexTensor, Output, Rows, contiguous_rows, output, scratch};
 
 /// Where the backward pass finds the states of the forward pass.
 enum Saved<'a, E: Storage> {
@@ -48,14 +48,15 @@ where
         let cotangent_last = cotangent.to_contiguous();
         let upstream = (kind == Cotangent::States).then(|| Rows::<E>::new(&cotangent_rows));
 
-        let mut gradients = output::<E>(planes * self.rows * width);
+        let mut gradients = Output::<E>::new(planes * self.rows * width);
+        let stores = Stores::of::<E>(planes * self.rows * width);
         let mut initial = output::<Compute<E>>(self.spec.sequences.count() * width);
         let columns = if self.spec.packed_planes {
             planes * width
         } else {
             width
         };
-        let gradient_rows = RowsMut::new(&mut gradients, columns);
+        let gradient_rows = gradients.rows(columns);
         let initial_rows = RowsMut::new(&mut initial, width);
         self.for_each_tile(|tile| {
             let channels = &tile.channels;
@@ -114,14 +115,16 @@ where
                     };
                     let columns = first + channels.start..first + channels.end;
                     // SAFETY: see above; every plane has rows or columns of its own.
-                    E::narrow(grad, unsafe { gradient_rows.piece(row, columns) });
+                    stores.write::<E>(grad, unsafe { gradient_rows.piece(row, columns) });
                 }
                 if reset {
                     carry.fill(Compute::<E>::ZERO);
                 }
             }
+            stores.finish();
         });
-        (gradients, initial)
+        // SAFETY: the tiles cover all channels of all sequences, and sequences all rows.
+        (unsafe { gradients.finish() }, initial)
     }
 
     /// Computes the chunk around step `i` again, if states were saved at borders only.

@@ -1,8 +1,8 @@
 //! States from planes.
 
-use super::{Problem, rows_of};
+use super::{Problem, Stores, rows_of};
 use core_tensor::cpu::{RowsMut, Storage};
-use core_tensor::ext::flex::{Compute, output};
+use core_tensor::ext::flex::{Compute, Output, output};
 
 impl<E: Storage> Problem<'_, E>
 where
@@ -12,10 +12,11 @@ where
     #[allow(unsafe_code)]
     pub(super) fn forward(&self) -> (Vec<E>, Vec<Compute<E>>, Vec<Compute<E>>) {
         let (width, sequences) = (self.width, &self.spec.sequences);
-        let mut states = output::<E>(self.rows * width);
+        let mut states = Output::<E>::new(self.rows * width);
         let mut last = output::<Compute<E>>(sequences.count() * width);
         let mut borders = output::<Compute<E>>(self.spec.border_rows() * width);
-        let states_rows = RowsMut::new(&mut states, width);
+        let stores = Stores::of::<E>(self.rows * width);
+        let states_rows = states.rows(width);
         let last_rows = RowsMut::new(&mut last, width);
         let border_rows = RowsMut::new(&mut borders, width);
         self.for_each_tile(|tile| {
@@ -43,11 +44,12 @@ where
                 self.kernels.step(planes, state);
                 let row = tile.batch * self.time + t;
                 // SAFETY: see above.
-                E::narrow(state, unsafe {
-                    states_rows.piece(row, tile.channels.clone())
-                });
+                let out = unsafe { states_rows.piece(row, tile.channels.clone()) };
+                stores.write::<E>(state, out);
             }
+            stores.finish();
         });
-        (states, last, borders)
+        // SAFETY: the tiles cover all channels of all sequences, and sequences all rows.
+        (unsafe { states.finish() }, last, borders)
     }
 }

@@ -11,8 +11,9 @@ mod rows;
 
 use super::spec::Spec;
 use super::{Cotangent, ScanBackend};
+use core::mem::MaybeUninit;
 use core::ops::Range;
-use core_tensor::cpu::{Real, Storage, for_each_task, threads};
+use core_tensor::cpu::{Real, Storage, fence, for_each_task, threads};
 use core_tensor::ext::flex::{Compute, Flex, FlexTensor, Rows, contiguous_rows, scratch, tensor};
 use core_tensor::ext::{FloatTensor, TensorMetadata};
 use core_tensor::with_float;
@@ -225,6 +226,43 @@ impl<'a, E: Storage> Problem<'a, E> {
             E::widen(load(q), b),
             E::widen(load(r), c),
         ]
+    }
+}
+
+/// How a kernel writes its large output.
+#[derive(Clone, Copy)]
+enum Stores {
+    /// Through the caches, where what comes next finds it.
+    Cached,
+    /// Past them: nothing of the output would still be there.
+    PastCaches,
+}
+
+impl Stores {
+    /// Outputs of this many bytes are written past the caches, which are smaller.
+    const LARGE: usize = 32 << 20;
+
+    fn of<E>(len: usize) -> Self {
+        if len * size_of::<E>() >= Self::LARGE {
+            Self::PastCaches
+        } else {
+            Self::Cached
+        }
+    }
+
+    #[inline(always)]
+    fn write<E: Storage>(self, values: &[Compute<E>], row: &mut [MaybeUninit<E>]) {
+        match self {
+            Self::Cached => E::narrow(values, row),
+            Self::PastCaches => E::narrow_past_caches(values, row),
+        }
+    }
+
+    /// Ends a tile.
+    fn finish(self) {
+        if matches!(self, Self::PastCaches) {
+            fence();
+        }
     }
 }
 
