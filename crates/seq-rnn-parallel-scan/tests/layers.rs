@@ -167,8 +167,7 @@ fn both_directions_are_aligned_with_the_input() {
     }
 }
 
-fn stack(device: &Device) -> MinRnnStackConfig {
-    let _ = device;
+fn stack() -> MinRnnStackConfig {
     let cell = Cell::MinLstm {
         candidate: Candidate::G,
         normalized: true,
@@ -183,8 +182,16 @@ fn stack(device: &Device) -> MinRnnStackConfig {
 #[test]
 fn a_stack_streams_its_convolution_too() {
     let device = Device::flex();
-    let mut random = Random::new(3, &device, DType::F32);
-    let model = stack(&device).init(&device);
+    let mut normed = stack();
+    normed.block.conv_norm = true;
+    normed.block.conv_pointwise = false;
+    streams(&stack(), &device);
+    streams(&normed, &device);
+}
+
+fn streams(config: &MinRnnStackConfig, device: &Device) {
+    let mut random = Random::new(3, device, DType::F32);
+    let model = config.init(device);
     let x = random.uniform([2, 23, 16], -1.0, 1.0);
     let (full, end) = model.forward(x.clone(), None);
     for lengths in [vec![1; 23], vec![2, 1, 20], vec![22, 1], vec![3, 3, 17]] {
@@ -195,7 +202,7 @@ fn a_stack_streams_its_convolution_too() {
             // Through any serde format, the state is the same.
             let json = serde_json::to_string(&next.to_data()).unwrap();
             let stored = serde_json::from_str(&json).unwrap();
-            state = Some(end.load(stored, &device).unwrap());
+            state = Some(end.load(stored, device).unwrap());
             at += len;
         }
         let (got, want) = (state.unwrap(), end.clone());
@@ -220,17 +227,17 @@ fn a_state_of_another_model_is_an_error() {
             .1
     };
     let (config, deep) = (
-        stack(&device),
+        stack(),
         MinRnnStackConfig {
             layers: 3,
-            ..stack(&device)
+            ..stack()
         },
     );
     let error = state(&config)
         .load(state(&deep).to_data(), &device)
         .unwrap_err();
     assert_eq!(error.to_string(), "state: expected 2 blocks, got 3");
-    let mut narrow = stack(&device);
+    let mut narrow = stack();
     narrow.block = narrow.block.with_conv_kernel(3);
     let error = state(&config)
         .load(state(&narrow).to_data(), &device)
@@ -247,7 +254,7 @@ fn a_state_of_another_model_is_an_error() {
 fn resets_and_packing_separate_sequences_in_a_stack() {
     let device = Device::flex();
     let mut random = Random::new(4, &device, DType::F32);
-    let model = stack(&device).init(&device);
+    let model = stack().init(&device);
     let x = random.uniform([1, 30, 16], -1.0, 1.0);
     let at = [0, 2, 3, 17, 30];
     let alone = at
@@ -267,7 +274,7 @@ fn resets_and_packing_separate_sequences_in_a_stack() {
 fn no_gradient_crosses_a_reset() {
     let device = Device::flex().autodiff();
     let mut random = Random::new(5, &device, DType::F32);
-    let model = stack(&device).init(&device);
+    let model = stack().init(&device);
     let x = random.uniform([1, 12, 16], -1.0, 1.0).require_grad();
     let flags: Vec<bool> = (0..12).map(|t| t == 7).collect();
     let reset = Tensor::<2, Bool>::from_data(TensorData::new(flags, [1, 12]), &device);

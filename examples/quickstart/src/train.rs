@@ -175,6 +175,8 @@ pub(crate) fn stored_settings(saved: &Saved) -> Result<Settings> {
 fn model_config(settings: &Settings, vocabulary: usize) -> MinRnnLmConfig {
     let block = MinRnnBlockConfig::new(settings.d_model)
         .with_conv_kernel(4)
+        .with_conv_norm(true)
+        .with_conv_pointwise(false)
         .with_mlp(4)
         .with_learned_initial(true);
     MinRnnLmConfig::new(vocabulary, MinRnnStackConfig::new(block, settings.layers))

@@ -27,6 +27,12 @@ pub struct MinRnnBlockConfig {
     /// Kernel of the causal convolution; 0 for none.
     #[config(default = 0)]
     pub conv_kernel: usize,
+    /// Whether a linear map of the features follows the convolution.
+    #[config(default = true)]
+    pub conv_pointwise: bool,
+    /// Whether the convolution has an RMSNorm before it, as the other branches have.
+    #[config(default = false)]
+    pub conv_norm: bool,
     /// Width of the MLP per feature; 0 for none.
     #[config(default = 0)]
     pub mlp: usize,
@@ -82,8 +88,10 @@ impl MinRnnBlockConfig {
             conv: (self.conv_kernel > 0).then(|| {
                 CausalConvConfig::new(d_model)
                     .with_kernel(self.conv_kernel)
+                    .with_pointwise(self.conv_pointwise)
                     .init(device)
             }),
+            conv_norm: (self.conv_kernel > 0 && self.conv_norm).then(norm),
             norm: norm(),
             rnn,
             mlp: (self.mlp > 0).then(|| Mlp {
@@ -97,11 +105,14 @@ impl MinRnnBlockConfig {
 }
 
 /// The paper's block: `x += conv(x)`, `x += rnn(norm(x))`, `x += mlp(norm(x))`, the first and the last
-/// optional, with RMSNorm and dropout on the branches.
+/// optional, with RMSNorm and dropout on the branches; `x += conv(norm(x))` where the configuration
+/// asks for it.
 #[derive(Module, Debug)]
 pub struct MinRnnBlock {
     /// The convolution, if any.
     pub conv: Option<CausalConv>,
+    /// Norm before the convolution, if any.
+    pub conv_norm: Option<RmsNorm>,
     /// Norm before the recurrence.
     pub norm: RmsNorm,
     /// The recurrence, mapping back to `d_model`.
@@ -147,7 +158,11 @@ impl MinRnnBlock {
         };
         let (x, conv_tail) = match &self.conv {
             Some(conv) => {
-                let (y, tail) = conv.forward(x.clone(), tail, starts);
+                let input = match &self.conv_norm {
+                    Some(norm) => norm.forward(x.clone()),
+                    None => x.clone(),
+                };
+                let (y, tail) = conv.forward(input, tail, starts);
                 (x + y, Some(tail))
             }
             None => (x, None),

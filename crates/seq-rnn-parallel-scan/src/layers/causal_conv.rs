@@ -14,20 +14,23 @@ pub struct CausalConvConfig {
     /// Number of steps that an output sees, its own included. The reference code uses 4.
     #[config(default = 4)]
     pub kernel: usize,
+    /// Whether a linear map of the features follows.
+    #[config(default = true)]
+    pub pointwise: bool,
 }
 
-/// Depthwise convolution over the current and the `kernel − 1` preceding steps, then a linear map of
-/// the features (the convolution of the reference implementation's block).
+/// Depthwise convolution over the current and the `kernel − 1` preceding steps, then by default a
+/// linear map of the features.
 ///
-/// `y_t = W Σ_j w_j ⊙ x_{t − j} + …`, with zeros (or the carried tail) before the first step.
+/// `y_t = W (b + Σ_j w_j ⊙ x_{t − j}) + …`, with zeros (or the carried tail) before the first step.
 #[derive(Module, Debug)]
 pub struct CausalConv {
     /// `[kernel, d_model]`; row `j` weighs the step `j` before the current one.
     pub weight: Param<Tensor<2>>,
     /// `[d_model]`.
     pub bias: Param<Tensor<1>>,
-    /// The map of the features after it.
-    pub pointwise: Linear,
+    /// The map of the features after it, if any.
+    pub pointwise: Option<Linear>,
 }
 
 impl CausalConvConfig {
@@ -36,7 +39,11 @@ impl CausalConvConfig {
     /// # Panics
     /// If a size is 0.
     pub fn init(&self, device: &Device) -> CausalConv {
-        let Self { d_model, kernel } = *self;
+        let Self {
+            d_model,
+            kernel,
+            pointwise,
+        } = *self;
         assert!(d_model > 0 && kernel > 0, "CausalConv: sizes must not be 0");
         // As PyTorch's Conv1d with one group per channel: U(±1/√kernel).
         let bound = (kernel as f64).powf(-0.5);
@@ -47,7 +54,7 @@ impl CausalConvConfig {
         CausalConv {
             weight: uniform.init([kernel, d_model], device),
             bias: uniform.init([d_model], device),
-            pointwise: LinearConfig::new(d_model, d_model).init(device),
+            pointwise: pointwise.then(|| LinearConfig::new(d_model, d_model).init(device)),
         }
     }
 }
@@ -112,7 +119,11 @@ impl CausalConv {
             y = y + seen * weight(j);
         }
         let tail = padded.slice(s![.., time..time + before, ..]);
-        (linear(&self.pointwise, y), tail)
+        let y = match &self.pointwise {
+            Some(pointwise) => linear(pointwise, y),
+            None => y,
+        };
+        (y, tail)
     }
 }
 
