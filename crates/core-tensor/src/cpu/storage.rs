@@ -11,7 +11,7 @@ use half::{bf16, f16};
 /// (to nearest, ties to even) when it is written.
 pub trait Storage: bytemuck::Pod + burn::tensor::Element + Send + Sync {
     /// The type computed in: the type itself for `f32` and `f64`, else `f32`.
-    type Compute: Real;
+    type Compute: Real + Storage<Compute = Self::Compute>;
 
     /// `row` in the compute type: itself, or widened into `scratch`.
     fn widen<'a>(row: &'a [Self], scratch: &'a mut [Self::Compute]) -> &'a [Self::Compute];

@@ -147,12 +147,17 @@ impl<E: Storage> Output<E> {
         Self { data, len }
     }
 
+    /// The values to write.
+    pub fn spare(&mut self) -> &mut [MaybeUninit<E>] {
+        &mut self.data.spare_capacity_mut()[..self.len]
+    }
+
     /// The values to write, as rows of `columns`.
     ///
     /// # Panics
     /// If they are no whole number of rows.
     pub fn rows(&mut self, columns: usize) -> RowsMut<'_, MaybeUninit<E>> {
-        RowsMut::new(&mut self.data.spare_capacity_mut()[..self.len], columns)
+        RowsMut::new(self.spare(), columns)
     }
 
     /// The values.

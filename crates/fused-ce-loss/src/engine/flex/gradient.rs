@@ -1,0 +1,439 @@
+//! Backward pass: panels of classes outside, blocks of tokens inside. The gradient of a panel of logits is made
+//! once, by all threads, and then read by both products; every part of a result has one owner that sums it in a
+//! fixed order, in the compute type.
+
+use super::buffer::Buffer;
+use super::forward::{TILE_CLASSES, state};
+use super::inputs::Inputs;
+use super::logits::{Finish, LogitShape};
+use super::matrix::{Matrix, MatrixMut, multiply};
+use super::slope::{Chain, Differentiate, Scale, Slope};
+use crate::engine::spec::{Layout, column};
+use core::any::TypeId;
+use core::ops::Range;
+use core_tensor::cpu::{Isa, Real, RowsMut, Storage, for_each_task};
+use core_tensor::ext::flex::{Compute, Output, scratch};
+
+/// Tokens of one task.
+const TASK_TOKENS: usize = 256;
+
+/// The gradients, empty where none is wanted.
+pub(super) struct Gradient<E> {
+    /// `[N, D]`.
+    pub(super) hidden: Vec<E>,
+    /// As the classifier lies in memory.
+    pub(super) classifier: Vec<E>,
+    /// `[V]`.
+    pub(super) bias: Vec<E>,
+}
+
+/// What the forward pass left and what came from above.
+pub(super) struct Above<'a, T> {
+    /// `[N, 4]`.
+    pub(super) state: &'a [T],
+    /// `[N, columns]`.
+    pub(super) cotangent: &'a [T],
+    /// Stored logits of the live rows.
+    pub(super) logits: Option<Matrix<'a, T>>,
+}
+
+impl<E: Storage> Inputs<'_, E> {
+    /// Runs the backward pass.
+    pub(super) fn gradient(&self, above: &Above<'_, Compute<E>>) -> Gradient<E> {
+        let needs = self.spec.needs;
+        let live = self.live.len();
+        let width = self.width;
+        let mut sums = scratch::<Compute<E>>(if needs.hidden { live * width } else { 0 });
+        let mut classifier = Owned::<E>::new(if needs.classifier {
+            self.classes * width
+        } else {
+            0
+        });
+        let mut bias = scratch::<Compute<E>>(if needs.bias { self.classes } else { 0 });
+        let monitor = &self.spec.monitor;
+        let [together, widest] = self.spec.panel;
+        let panels = self.classes.div_ceil(widest);
+        let panel = self.classes.div_ceil(panels).next_multiple_of(64);
+        let mut slopes = Buffer::<Compute<E>>::zeros(monitor, panel * live.min(together));
+        let indirect = needs.classifier && !classifier.direct();
+        let mut narrow =
+            Buffer::<Compute<E>>::zeros(monitor, if indirect { panel * width } else { 0 });
+        let narrow = narrow.sized(if indirect { panel * width } else { 0 });
+        let (mut wide, mut gathered) = (Buffer::new(monitor), Buffer::new(monitor));
+        for first in (0..self.classes).step_by(panel) {
+            let classes = first..self.classes.min(first + panel);
+            let rows = self
+                .classifier
+                .block(classes.clone(), 0..width)
+                .widened(&mut wide);
+            for block in (0..live).step_by(together) {
+                let range = block..live.min(block + together);
+                let hidden = self.gather(range.clone(), &mut gathered);
+                let slopes = slopes.sized(range.len() * classes.len());
+                self.logit_gradient(range.clone(), classes.clone(), hidden, rows, above, slopes);
+                let slopes = Matrix::rows(slopes, range.len(), classes.len());
+                if needs.bias {
+                    add_columns(slopes, &mut bias[classes.clone()]);
+                }
+                let hidden_sums =
+                    MatrixMut::rows(&mut sums, if needs.hidden { live } else { 0 }, width);
+                let class_sums = classifier.panel(self, &classes, narrow);
+                let by_token = if needs.hidden {
+                    range.len().div_ceil(TASK_TOKENS)
+                } else {
+                    0
+                };
+                let by_class = if needs.classifier {
+                    classes.len().div_ceil(TILE_CLASSES)
+                } else {
+                    0
+                };
+                for_each_task(by_token + by_class, |task| {
+                    if task < by_token {
+                        let own = task * TASK_TOKENS..range.len().min((task + 1) * TASK_TOKENS);
+                        // SAFETY: every task has its own tokens.
+                        #[allow(unsafe_code)]
+                        let mut out = unsafe {
+                            hidden_sums
+                                .block(range.start + own.start..range.start + own.end, 0..width)
+                        };
+                        multiply(
+                            &mut out,
+                            slopes.block(own, 0..classes.len()),
+                            rows,
+                            first > 0,
+                        );
+                    } else {
+                        let task = task - by_token;
+                        let own = task * TILE_CLASSES..classes.len().min((task + 1) * TILE_CLASSES);
+                        // SAFETY: every task has its own classes.
+                        #[allow(unsafe_code)]
+                        let mut out = unsafe { class_sums.block(own.clone(), 0..width) };
+                        let slopes = slopes.block(0..range.len(), own).transposed();
+                        multiply(&mut out, slopes, hidden, block > 0);
+                    }
+                });
+            }
+            if needs.classifier {
+                classifier.narrow(self, &classes, narrow);
+            }
+        }
+        let _held = monitor.hold(if TypeId::of::<E>() == TypeId::of::<Compute<E>>() {
+            0
+        } else {
+            size_of_val(&sums[..])
+        });
+        Gradient {
+            hidden: if needs.hidden {
+                self.spread(sums)
+            } else {
+                Vec::new()
+            },
+            classifier: if live == 0 {
+                vec![bytemuck::Zeroable::zeroed(); classifier.len]
+            } else {
+                classifier.finish()
+            },
+            bias: narrow_all(bias),
+        }
+    }
+
+    /// Gradient of the logits of the live rows `range` and of `classes`, into `out`.
+    pub(super) fn logit_gradient(
+        &self,
+        range: Range<usize>,
+        classes: Range<usize>,
+        hidden: Matrix<'_, Compute<E>>,
+        rows: Matrix<'_, Compute<E>>,
+        above: &Above<'_, Compute<E>>,
+        out: &mut [Compute<E>],
+    ) {
+        let isa = Isa::detect();
+        let shape = LogitShape::new(self.spec);
+        let (tokens, width) = (range.len(), self.width);
+        let blocks = tokens.div_ceil(TASK_TOKENS);
+        let tiles = classes.len().div_ceil(TILE_CLASSES);
+        let out = MatrixMut::rows(out, tokens, classes.len());
+        for_each_task(blocks * tiles, |task| {
+            let (block, tile) = (task / tiles, task % tiles);
+            let block = block * TASK_TOKENS..tokens.min((block + 1) * TASK_TOKENS);
+            let tile = tile * TILE_CLASSES..classes.len().min((tile + 1) * TILE_CLASSES);
+            // SAFETY: every task has its own tile.
+            #[allow(unsafe_code)]
+            let mut logits = unsafe { out.block(block.clone(), tile.clone()) };
+            if above.logits.is_none() {
+                let (a, b) = (
+                    hidden.block(block.clone(), 0..width),
+                    rows.block(tile.clone(), 0..width),
+                );
+                multiply(&mut logits, a, b.transposed(), false);
+            }
+            let mut chain = Vec::new();
+            let columns = classes.start + tile.start..classes.start + tile.end;
+            for (r, i) in block.enumerate() {
+                let at = range.start + i;
+                let row = logits.row(r);
+                match above.logits {
+                    Some(stored) => row.copy_from_slice(&stored.row(at)[columns.clone()]),
+                    None => {
+                        let bias = self.bias.as_ref().map(|b| &b[columns.clone()]);
+                        if bias.is_some() || shape.cap.is_some() || shape.temperature != Real::ONE {
+                            isa.run(Finish { row, bias, shape });
+                        }
+                    }
+                }
+                self.row_gradient(isa, at, columns.clone(), row, above, &mut chain);
+            }
+        });
+    }
+
+    /// Turns logits of the live row `at` into their gradient.
+    fn row_gradient(
+        &self,
+        isa: Isa,
+        at: usize,
+        columns: Range<usize>,
+        row: &mut [Compute<E>],
+        above: &Above<'_, Compute<E>>,
+        chain: &mut Vec<Compute<E>>,
+    ) {
+        let live = self.live[at];
+        let shape = LogitShape::new(self.spec);
+        let chained = shape.cap.is_some() || shape.temperature != Real::ONE;
+        if chained {
+            chain.resize(row.len(), Real::ZERO);
+            isa.run(Chain {
+                row,
+                out: chain,
+                shape,
+            });
+        }
+        let (slope, nll, from_nll) = self.slope(live, above);
+        isa.run(Differentiate {
+            row,
+            slope,
+            weights: self.weights.map(|u| &u[columns.clone()]),
+            dense: self.dense.map(|q| &q.row(live)[columns.clone()]),
+        });
+        if let Some(y) = self.targets[at].filter(|y| columns.contains(y)) {
+            // p_y − 1 = e^{−nll} − 1 without cancellation.
+            let (log_p, p) = (-nll, (-nll).exponential());
+            let from_lse = slope.normaliser - from_nll;
+            let mut g = p * (from_lse - slope.surprise * (log_p + slope.entropy));
+            g = from_nll.fma(log_p.exponential_minus_one(), g);
+            if let Some(u) = self.weights {
+                g = slope.sum.fma(u[y], g);
+            }
+            if let Some(q) = self.dense {
+                g = slope.dense.fma(q.row(live)[y], g);
+            }
+            row[y - columns.start] = g;
+        }
+        let picked = &above.cotangent[live * self.spec.columns()..][column::PICKS..];
+        for (&pick, &g) in self.picks_of(live).iter().zip(picked) {
+            if let Some(v) = pick.filter(|v| columns.contains(v)) {
+                let at = &mut row[v - columns.start];
+                *at = *at + g;
+            }
+        }
+        if chained {
+            isa.run(Scale { row, by: chain });
+        }
+    }
+
+    /// Coefficients of a row, its `lse − z_y`, and the gradient by that.
+    pub(super) fn slope(
+        &self,
+        live: usize,
+        above: &Above<'_, Compute<E>>,
+    ) -> (Slope<Compute<E>>, Compute<E>, Compute<E>) {
+        let state = &above.state[live * state::COLUMNS..][..state::COLUMNS];
+        let g = &above.cotangent[live * self.spec.columns()..][..column::PICKS];
+        let from_nll = if self.spec.has_targets {
+            g[column::NLL]
+        } else {
+            Real::ZERO
+        };
+        let slope = Slope {
+            max: state[state::MAX],
+            log: state[state::LOG],
+            entropy: state[state::ENTROPY],
+            normaliser: from_nll + g[column::LSE],
+            surprise: if self.spec.entropy {
+                g[column::ENTROPY]
+            } else {
+                Real::ZERO
+            },
+            sum: g[column::SUM],
+            dense: g[column::DENSE],
+        };
+        (slope, state[state::NLL], from_nll)
+    }
+
+    /// Gradients of the live rows to their places among all rows, zeros elsewhere.
+    pub(super) fn spread(&self, mut sums: Vec<Compute<E>>) -> Vec<E> {
+        let width = self.width;
+        let same = TypeId::of::<E>() == TypeId::of::<Compute<E>>();
+        if !same {
+            let mut out = vec![<E as bytemuck::Zeroable>::zeroed(); self.tokens * width];
+            let rows = RowsMut::new(&mut out, width);
+            for_each_task(self.live.len().div_ceil(64), |task| {
+                for i in task * 64..self.live.len().min((task + 1) * 64) {
+                    // SAFETY: every row is written by one task.
+                    #[allow(unsafe_code)]
+                    let row = unsafe { rows.piece(self.live[i], 0..width) };
+                    narrow_into::<E>(&sums[i * width..][..width], row);
+                }
+            });
+            return out;
+        }
+        sums.resize(self.tokens * width, Real::ZERO);
+        // A row never moves forwards past one that has not moved yet when the last goes first.
+        for (i, &row) in self.live.iter().enumerate().rev() {
+            if i != row {
+                sums.copy_within(i * width..(i + 1) * width, row * width);
+                sums[i * width..(i + 1) * width].fill(Real::ZERO);
+            }
+        }
+        bytemuck::allocation::cast_vec(sums)
+    }
+}
+
+/// Adds the sum of every column, blocks of rows first: `f32` sums of thousands of terms stay exact to some ulp.
+fn add_columns<T: Real>(x: Matrix<'_, T>, sums: &mut [T]) {
+    const ROWS: usize = 64;
+    let (height, width) = (x.height(), sums.len());
+    let sums = RowsMut::new(sums, width);
+    for_each_task(width.div_ceil(256), |task| {
+        let columns = task * 256..width.min((task + 1) * 256);
+        // SAFETY: every task has its own columns.
+        #[allow(unsafe_code)]
+        let own = unsafe { sums.piece(0, columns.clone()) };
+        let mut total = vec![0.0_f64; own.len()];
+        let mut part = scratch::<T>(own.len());
+        for first in (0..height).step_by(ROWS) {
+            part.fill(T::ZERO);
+            for r in first..height.min(first + ROWS) {
+                let row = &x.row(r)[columns.clone()];
+                part.iter_mut().zip(row).for_each(|(a, &g)| *a = *a + g);
+            }
+            total
+                .iter_mut()
+                .zip(&part)
+                .for_each(|(a, p)| *a += p.to_f64());
+        }
+        for (own, total) in own.iter_mut().zip(total) {
+            *own = T::from_f64(own.to_f64() + total);
+        }
+    });
+}
+
+/// `values` rounded to the storage type.
+fn narrow_into<E: Storage>(values: &[Compute<E>], row: &mut [E]) {
+    // SAFETY: an initialised slice may be written as an uninitialised one.
+    #[allow(unsafe_code)]
+    let row = unsafe {
+        core::slice::from_raw_parts_mut(
+            row.as_mut_ptr().cast::<core::mem::MaybeUninit<E>>(),
+            row.len(),
+        )
+    };
+    E::narrow(values, row);
+}
+
+/// All of `values` rounded to the storage type.
+pub(super) fn narrow_all<E: Storage>(values: Vec<Compute<E>>) -> Vec<E> {
+    if TypeId::of::<E>() == TypeId::of::<Compute<E>>() {
+        return bytemuck::allocation::cast_vec(values);
+    }
+    let mut out = vec![<E as bytemuck::Zeroable>::zeroed(); values.len()];
+    narrow_into::<E>(&values, &mut out);
+    out
+}
+
+/// Gradient of the classifier in the making: written by the products where storage and compute type agree,
+/// otherwise summed panel by panel and rounded once.
+struct Owned<E> {
+    data: Output<E>,
+    len: usize,
+}
+
+impl<E: Storage> Owned<E> {
+    fn new(len: usize) -> Self {
+        Self {
+            data: Output::new(len),
+            len,
+        }
+    }
+
+    fn direct(&self) -> bool {
+        TypeId::of::<E>() == TypeId::of::<Compute<E>>()
+    }
+
+    /// Where the products of a panel go: `[classes, D]` whatever the layout.
+    fn panel<'a>(
+        &'a mut self,
+        inputs: &Inputs<'_, E>,
+        classes: &Range<usize>,
+        narrow: &'a mut [Compute<E>],
+    ) -> MatrixMut<'a, Compute<E>> {
+        let (width, all) = (inputs.width as isize, inputs.classes as isize);
+        if self.len == 0 {
+            return MatrixMut::rows(&mut [], 0, 0);
+        }
+        if !self.direct() {
+            let strides = match inputs.spec.layout {
+                Layout::Rows => (width, 1),
+                Layout::Columns => (1, classes.len() as isize),
+            };
+            return MatrixMut::new(narrow, classes.len(), inputs.width, strides);
+        }
+        let strides = match inputs.spec.layout {
+            Layout::Rows => (width, 1),
+            Layout::Columns => (1, all),
+        };
+        // SAFETY: storage and compute type are the same; the products write before anything reads.
+        #[allow(unsafe_code)]
+        let data = unsafe {
+            let spare = self.data.spare();
+            core::slice::from_raw_parts_mut(spare.as_mut_ptr().cast::<Compute<E>>(), spare.len())
+        };
+        let whole = MatrixMut::new(data, inputs.classes, inputs.width, strides);
+        // SAFETY: the whole is given up.
+        #[allow(unsafe_code)]
+        unsafe {
+            whole.block(classes.clone(), 0..inputs.width)
+        }
+    }
+
+    /// Rounds the sums of a panel into their place.
+    fn narrow(&mut self, inputs: &Inputs<'_, E>, classes: &Range<usize>, sums: &[Compute<E>]) {
+        if self.direct() {
+            return;
+        }
+        let width = inputs.width;
+        // Rows of the output in memory, and which part of them this panel is.
+        let (rows, columns, count, long) = match inputs.spec.layout {
+            Layout::Rows => (classes.clone(), 0..width, width, width),
+            Layout::Columns => (0..width, classes.clone(), classes.len(), inputs.classes),
+        };
+        let out = self.data.rows(long);
+        let tasks = rows.len().div_ceil(64);
+        for_each_task(tasks, |task| {
+            for i in task * 64..rows.len().min((task + 1) * 64) {
+                // SAFETY: every row is written by one task.
+                #[allow(unsafe_code)]
+                let row = unsafe { out.piece(rows.start + i, columns.clone()) };
+                E::narrow(&sums[i * count..][..count], row);
+            }
+        });
+    }
+
+    fn finish(self) -> Vec<E> {
+        // SAFETY: the panels cover all classes, and every product writes all of its part.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.data.finish()
+        }
+    }
+}

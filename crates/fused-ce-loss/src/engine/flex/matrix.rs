@@ -1,0 +1,273 @@
+//! Borrowed matrices with strides, and their product.
+#![allow(unsafe_code)]
+
+use super::buffer::Buffer;
+use core::any::TypeId;
+use core::marker::PhantomData;
+use core::ops::Range;
+use core_tensor::cpu::{Real, Storage};
+use core_tensor::ext::flex::Compute;
+
+/// A matrix borrowed for reading: element `(r, c)` lies `r · strides.0 + c · strides.1` from the start.
+#[derive(Debug)]
+pub(super) struct Matrix<'a, T> {
+    start: *const T,
+    rows: usize,
+    columns: usize,
+    strides: (isize, isize),
+    borrow: PhantomData<&'a [T]>,
+}
+
+impl<T> Clone for Matrix<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Matrix<'_, T> {}
+
+// SAFETY: stands for a shared borrow of a slice.
+unsafe impl<T: Sync> Send for Matrix<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Matrix<'_, T> {}
+
+/// A matrix borrowed for writing, parts of which several threads write at once.
+#[derive(Debug)]
+pub(super) struct MatrixMut<'a, T> {
+    start: *mut T,
+    rows: usize,
+    columns: usize,
+    strides: (isize, isize),
+    borrow: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: stands for an exclusive borrow of a slice; parts are handed out under the caller's promise
+// that they do not overlap.
+unsafe impl<T: Send> Send for MatrixMut<'_, T> {}
+// SAFETY: as above; sharing it only shares the right to ask for disjoint parts.
+unsafe impl<T: Send> Sync for MatrixMut<'_, T> {}
+
+/// Panics unless every element of a matrix lies within `len` elements.
+fn check_bounds(len: usize, rows: usize, columns: usize, strides: (isize, isize)) {
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    let last = (rows as isize - 1) * strides.0 + (columns as isize - 1) * strides.1;
+    assert!(
+        strides.0 >= 0 && strides.1 >= 0 && (last as usize) < len,
+        "matrix [{rows}, {columns}] with strides {strides:?} leaves its {len} elements"
+    );
+}
+
+impl<'a, T> Matrix<'a, T> {
+    /// A view of `data`.
+    ///
+    /// # Panics
+    /// If an element lies outside.
+    pub(super) fn new(data: &'a [T], rows: usize, columns: usize, strides: (isize, isize)) -> Self {
+        check_bounds(data.len(), rows, columns, strides);
+        Self {
+            start: data.as_ptr(),
+            rows,
+            columns,
+            strides,
+            borrow: PhantomData,
+        }
+    }
+
+    /// A view of contiguous rows.
+    pub(super) fn rows(data: &'a [T], rows: usize, columns: usize) -> Self {
+        Self::new(data, rows, columns, (columns as isize, 1))
+    }
+
+    /// Number of rows.
+    pub(super) fn height(&self) -> usize {
+        self.rows
+    }
+
+    /// The transposed view.
+    pub(super) fn transposed(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            strides: (self.strides.1, self.strides.0),
+            ..self
+        }
+    }
+
+    /// Part of the matrix.
+    ///
+    /// # Panics
+    /// If it lies outside.
+    pub(super) fn block(self, rows: Range<usize>, columns: Range<usize>) -> Self {
+        assert!(rows.end <= self.rows && columns.end <= self.columns);
+        let at = rows.start as isize * self.strides.0 + columns.start as isize * self.strides.1;
+        Self {
+            start: self.start.wrapping_offset(at),
+            rows: rows.len(),
+            columns: columns.len(),
+            ..self
+        }
+    }
+
+    /// Row `r` where rows are contiguous.
+    pub(super) fn row(&self, r: usize) -> &'a [T] {
+        assert!(r < self.rows && (self.strides.1 == 1 || self.columns <= 1));
+        // SAFETY: bounds were checked when the view was made; elements of a row are adjacent.
+        unsafe {
+            let start = self.start.offset(r as isize * self.strides.0);
+            core::slice::from_raw_parts(start, self.columns)
+        }
+    }
+}
+
+impl<'a, E: Storage> Matrix<'a, E> {
+    /// The matrix in the compute type: itself, or widened into `scratch`, whose former content is lost.
+    pub(super) fn widened<'b>(self, scratch: &'b mut Buffer<Compute<E>>) -> Matrix<'b, Compute<E>>
+    where
+        'a: 'b,
+    {
+        if TypeId::of::<E>() == TypeId::of::<Compute<E>>() {
+            return Matrix {
+                start: self.start.cast(),
+                rows: self.rows,
+                columns: self.columns,
+                strides: self.strides,
+                borrow: PhantomData,
+            };
+        }
+        let (rows, columns) = (self.rows, self.columns);
+        let scratch = scratch.sized(rows * columns);
+        if self.strides.1 == 1 {
+            for r in 0..rows {
+                widen_row::<E>(self.row(r), &mut scratch[r * columns..][..columns]);
+            }
+            Matrix::rows(scratch, rows, columns)
+        } else if self.strides.0 == 1 {
+            let across = self.transposed();
+            for c in 0..columns {
+                widen_row::<E>(across.row(c), &mut scratch[c * rows..][..rows]);
+            }
+            Matrix::rows(scratch, columns, rows).transposed()
+        } else {
+            for r in 0..rows {
+                for c in 0..columns {
+                    let at = r as isize * self.strides.0 + c as isize * self.strides.1;
+                    // SAFETY: bounds were checked when the view was made.
+                    let x = unsafe { &*self.start.offset(at) };
+                    widen_row::<E>(
+                        core::slice::from_ref(x),
+                        &mut scratch[r * columns + c..][..1],
+                    );
+                }
+            }
+            Matrix::rows(scratch, rows, columns)
+        }
+    }
+}
+
+/// Widens all of `row` into `out`.
+pub(super) fn widen_row<E: Storage>(row: &[E], out: &mut [Compute<E>]) {
+    if TypeId::of::<E>() == TypeId::of::<Compute<E>>() {
+        out.copy_from_slice(bytemuck::cast_slice(row));
+    } else {
+        E::widen(row, out);
+    }
+}
+
+impl<'a, T> MatrixMut<'a, T> {
+    /// A view of contiguous rows that may be written but not read before.
+    pub(super) fn rows(data: &'a mut [T], rows: usize, columns: usize) -> Self {
+        Self::new(data, rows, columns, (columns as isize, 1))
+    }
+
+    /// A view of `data`.
+    ///
+    /// # Panics
+    /// If an element lies outside.
+    pub(super) fn new(
+        data: &'a mut [T],
+        rows: usize,
+        columns: usize,
+        strides: (isize, isize),
+    ) -> Self {
+        check_bounds(data.len(), rows, columns, strides);
+        Self {
+            start: data.as_mut_ptr(),
+            rows,
+            columns,
+            strides,
+            borrow: PhantomData,
+        }
+    }
+
+    /// Part of the matrix.
+    ///
+    /// # Panics
+    /// If it lies outside.
+    ///
+    /// # Safety
+    /// No other part that overlaps this one may be in use while it is.
+    pub(super) unsafe fn block(&self, rows: Range<usize>, columns: Range<usize>) -> Self {
+        assert!(rows.end <= self.rows && columns.end <= self.columns);
+        let at = rows.start as isize * self.strides.0 + columns.start as isize * self.strides.1;
+        Self {
+            start: self.start.wrapping_offset(at),
+            rows: rows.len(),
+            columns: columns.len(),
+            strides: self.strides,
+            borrow: PhantomData,
+        }
+    }
+
+    /// Row `r` where rows are contiguous.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub(super) fn row(&mut self, r: usize) -> &mut [T] {
+        assert!(r < self.rows && (self.strides.1 == 1 || self.columns <= 1));
+        // SAFETY: bounds were checked when the view was made, and it is exclusive.
+        unsafe {
+            let start = self.start.offset(r as isize * self.strides.0);
+            core::slice::from_raw_parts_mut(start, self.columns)
+        }
+    }
+}
+
+/// `out = a · b`, or `out += a · b` where `accumulate`; otherwise `out` may start uninitialised.
+/// On one thread, summed in an order that depends on the shapes alone.
+///
+/// # Panics
+/// If the shapes disagree.
+pub(super) fn multiply<T: Real>(
+    out: &mut MatrixMut<'_, T>,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    accumulate: bool,
+) {
+    let (m, n, k) = (a.rows, b.columns, a.columns);
+    assert_eq!((out.rows, out.columns, b.rows), (m, n, k));
+    // SAFETY: bounds of all three were checked when the views were made, and `out` is exclusive.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.start,
+            out.strides.1,
+            out.strides.0,
+            accumulate,
+            a.start,
+            a.strides.1,
+            a.strides.0,
+            b.start,
+            b.strides.1,
+            b.strides.0,
+            T::ONE,
+            T::ONE,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}

@@ -1,0 +1,150 @@
+//! What the engine is asked to compute, apart from tensors.
+
+use crate::plan::{Monitor, Plan};
+
+/// How the classifier lies in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `[V, D]`, a row per class: PyTorch's `Linear`, and every embedding.
+    Rows,
+    /// `[D, V]`, a column per class: Burn's `Linear`.
+    Columns,
+}
+
+/// Columns of the row statistics that the engine returns, in front of the picked logits.
+pub mod column {
+    /// `lse − z_y`.
+    pub const NLL: usize = 0;
+    /// `log Σ_v e^{z_v}`.
+    pub const LSE: usize = 1;
+    /// `−Σ_v p_v log p_v`.
+    pub const ENTROPY: usize = 2;
+    /// `Σ_v u_v z_v` for weights `u` common to all rows.
+    pub const SUM: usize = 3;
+    /// `Σ_v q_v z_v` for weights `q` of the row's own.
+    pub const DENSE: usize = 4;
+    /// The first picked logit; behind those come the largest logits.
+    pub const PICKS: usize = 5;
+}
+
+/// Which inputs a gradient is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// The hidden states.
+    pub hidden: bool,
+    /// The classifier.
+    pub classifier: bool,
+    /// The bias.
+    pub bias: bool,
+}
+
+impl Needs {
+    /// Whether none is.
+    pub fn nothing(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// Everything about a call that is not a tensor.
+///
+/// The logit of row `i` and class `v` is `z_iv = cap(⟨e_i, c_v⟩ + b_v) / τ` with
+/// `cap(x) = s tanh(x / s)` where a soft cap `s` is set.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// Layout of the classifier.
+    pub layout: Layout,
+    /// Whether the targets count; otherwise every row does, without a target.
+    pub has_targets: bool,
+    /// Rows with this target are left out of everything.
+    pub ignore_index: i64,
+    /// Whether the bias counts.
+    pub has_bias: bool,
+    /// Whether the weights common to all rows count.
+    pub has_sum: bool,
+    /// Whether the weights of each row count.
+    pub has_dense: bool,
+    /// Number of picked logits per row.
+    pub picks: usize,
+    /// Whether the entropy is wanted.
+    pub entropy: bool,
+    /// Number of largest logits per row whose classes are wanted.
+    pub top: usize,
+    /// Soft cap `s`.
+    pub softcap: Option<f64>,
+    /// Temperature `τ`.
+    pub temperature: f64,
+    /// Class of the first row of the classifier, where it is a shard of a larger one; targets outside
+    /// the shard then count as absent instead of wrong.
+    pub shard_start: Option<usize>,
+    /// How memory and time are traded; [`Spec::for_training`] settles it.
+    pub plan: Plan,
+    /// Memory that a call may hold beyond inputs and outputs, bytes.
+    pub budget: u64,
+    /// Tokens and classes that the backward pass works on at once.
+    pub panel: [usize; 2],
+    /// Which gradients will be wanted.
+    pub needs: Needs,
+    /// Takes note of what a call did.
+    pub monitor: Monitor,
+}
+
+impl Spec {
+    /// Number of columns of the row statistics.
+    pub fn columns(&self) -> usize {
+        column::PICKS + self.picks + self.top
+    }
+
+    /// Settles the plan and the sizes of the panels for N tokens, V classes, width D and compute values of `size` bytes,
+    /// and notes them.
+    pub fn for_training(mut self, needs: Needs, [n, v, d]: [usize; 3], size: usize) -> Self {
+        self.needs = needs;
+        if needs.nothing() {
+            return self;
+        }
+        let stored = (n * v * size) as u64;
+        let forward_gradient = self.allows_forward_gradient() && needs.hidden;
+        self.plan = match self.plan {
+            Plan::Auto if forward_gradient && !needs.classifier && !needs.bias => {
+                Plan::ForwardGradient
+            }
+            Plan::Auto if stored <= self.budget => Plan::Store,
+            Plan::Auto => Plan::Recompute,
+            Plan::ForwardGradient if !forward_gradient => Plan::Recompute,
+            Plan::Filtered(_) if self.has_dense => Plan::Recompute,
+            chosen => chosen,
+        };
+        let [tokens, classes] = &mut self.panel;
+        (*tokens, *classes) = (Self::PANEL[0].min(n.max(1)), Self::PANEL[1].min(v));
+        let share = (self.budget / 2).max(1);
+        while (*tokens * *classes * size) as u64 > share && (*tokens > 256 || *classes > 256) {
+            let classes_first = *classes > 512 || *tokens <= 256;
+            let longer = if classes_first {
+                &mut *classes
+            } else {
+                &mut *tokens
+            };
+            *longer = (*longer / 2).max(256);
+        }
+        let panel = (self.panel[0] * self.panel[1] * size) as u64;
+        let predicted = match self.plan {
+            Plan::Store => stored + panel,
+            Plan::ForwardGradient => (n * d * size) as u64,
+            _ => panel,
+        };
+        let plan = self.plan;
+        self.monitor.note(|report| {
+            report.plan = Some(plan);
+            report.predicted_bytes = predicted;
+        });
+        self
+    }
+
+    /// Largest panel of the backward pass: its logits stay in a last-level cache of 32 MB.
+    pub const PANEL: [usize; 2] = [2048, 2048];
+
+    /// Whether the running rescale of [`Plan::ForwardGradient`] covers all that is asked for.
+    pub fn allows_forward_gradient(&self) -> bool {
+        let smoothed_cap = self.has_sum && self.softcap.is_some();
+        !(self.has_dense || self.entropy || self.picks + self.top > 0 || smoothed_cap)
+    }
+}

@@ -1,0 +1,104 @@
+//! What a call asks the engine for.
+
+use super::Call;
+use crate::engine::{Needs, Spec};
+use crate::options::Smoothing;
+use crate::targets::Kind;
+use burn::tensor::{Int, Tensor};
+
+/// The tensors of a call beside hidden states and classifier.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    /// Targets of the rows, `[N]`.
+    pub(crate) ids: Option<Tensor<1, Int>>,
+    /// Classes whose logits are wanted, `[N, K]`.
+    pub(crate) picks: Option<Tensor<2, Int>>,
+    /// Weights common to all rows, `[V]`.
+    pub(crate) common: Option<Tensor<1>>,
+    /// Weights of each row, `[N, V]`.
+    pub(crate) dense: Option<Tensor<2>>,
+}
+
+impl Call<'_> {
+    pub(super) fn asked(&self) -> Asked {
+        let (mut ids, mut picks, mut dense) = (None, None, None);
+        match &self.kind {
+            Kind::Classes { ids: given, time } => ids = Some(self.shifted(given.clone(), *time)),
+            Kind::Probabilities(q) => {
+                let q = q.clone().cast(self.compute);
+                dense = Some(match &self.class_weights {
+                    Some(w) => q * w.clone().unsqueeze(),
+                    None => q,
+                });
+            }
+            Kind::TopK { classes, .. } => picks = Some(classes.clone()),
+        }
+        let smoothed = self.smoothing() > 0.0 && picks.is_none();
+        let common = smoothed.then(|| {
+            let device = self.hidden.device();
+            let ones = || Tensor::ones([self.classifier.classes()], (&device, self.compute));
+            self.class_weights.clone().unwrap_or_else(ones)
+        });
+        Asked {
+            ids,
+            picks,
+            common,
+            dense,
+        }
+    }
+
+    pub(super) fn spec(&self, asked: &Asked) -> Spec {
+        let config = self.options.config;
+        Spec {
+            layout: self.classifier.layout,
+            has_targets: asked.ids.is_some(),
+            ignore_index: config.ignore_index,
+            has_bias: self.classifier.bias.is_some(),
+            has_sum: asked.common.is_some(),
+            has_dense: asked.dense.is_some(),
+            picks: asked.picks.as_ref().map_or(0, |p| p.dims()[1]),
+            entropy: config.entropy,
+            top: config.top_k,
+            softcap: config.softcap,
+            temperature: config.temperature,
+            shard_start: None,
+            plan: config.plan,
+            budget: config.memory_budget,
+            panel: Spec::PANEL,
+            needs: Needs::default(),
+            monitor: self.monitor.clone(),
+        }
+    }
+
+    /// Smoothing `α` in PyTorch's form.
+    pub(super) fn smoothing(&self) -> f64 {
+        let classes = self.classifier.classes() as f64;
+        match self.options.config.smoothing {
+            Smoothing::None => 0.0,
+            Smoothing::Torch(a) => a,
+            // One class has no others to spread over.
+            Smoothing::Megatron(_) if classes == 1.0 => 0.0,
+            Smoothing::Megatron(a) => a * classes / (classes - 1.0),
+        }
+    }
+
+    /// Targets moved against the rows by the shift, the rest ignored.
+    pub(super) fn shifted(&self, ids: Tensor<1, Int>, time: usize) -> Tensor<1, Int> {
+        let config = &self.options.config;
+        let shift = config.shift.min(time);
+        if shift == 0 || time == 0 {
+            return ids;
+        }
+        let sequences = ids.dims()[0] / time;
+        let ids = ids.reshape([sequences, time]);
+        let every = 0..sequences;
+        let ignored = ids
+            .clone()
+            .slice([every.clone(), 0..shift])
+            .full_like(config.ignore_index);
+        if shift == time {
+            return ignored.flatten(0, 1);
+        }
+        Tensor::cat(vec![ids.slice([every, shift..time]), ignored], 1).flatten(0, 1)
+    }
+}

@@ -1,0 +1,206 @@
+//! The loss: checks, one pass of the engine, and a small expression over its row statistics.
+
+mod asked;
+mod terms;
+
+use crate::classifier::Classifier;
+use crate::engine::{Spec, column};
+use crate::options::LossOptions;
+use crate::output::LossOutput;
+use crate::plan::Monitor;
+use crate::targets::{Kind, Targets};
+pub(crate) use asked::Asked;
+use burn::tensor::{DType, Int, Tensor};
+
+/// Cross-entropy of a linear layer, `−log softmax(hidden · weightᵀ + bias)[target]`, without the logits: they exist
+/// tile by tile in the caches, or, where the plan says so, once in memory for the backward pass.
+///
+/// Follows "Cut Your Losses in Large-Vocabulary Language Models" (arXiv 2411.09009) in what it avoids, and is
+/// exact unless the plan filters. Differentiable by hidden states, weight, bias and the weights of rows. Sums of every
+/// precision below f64 are taken in f32, and the bits do not depend on the number of threads.
+///
+/// # Shapes
+/// - `hidden`: `[.., D]`, f64, f32, bf16 or f16, N rows in all
+/// - `classifier`: weight `[V, D]` or `[D, V]`, bias `[V]`, of the same dtype
+/// - `targets`: N classes, or distributions, see [`Targets`]
+///
+/// # Panics
+/// If shapes or dtypes disagree, or if a target is neither a class nor the ignored index: with the row and its target.
+///
+/// # Example
+/// ```
+/// use burn::tensor::{Device, Distribution, Int, Tensor};
+/// use fused_ce_loss::{LossConfig, Reduction, linear_cross_entropy};
+///
+/// let device = Device::flex().autodiff();
+/// let hidden = Tensor::<3>::random([2, 5, 16], Distribution::Default, &device).require_grad();
+/// let weight = Tensor::<2>::random([1000, 16], Distribution::Default, &device).require_grad();
+/// let targets = Tensor::<2, Int>::from_ints([[1, 2, 3, 4, 5], [6, 7, 8, 9, -100]], &device);
+///
+/// let options = LossConfig::new().with_reduction(Reduction::Sum).build()?;
+/// let out = linear_cross_entropy(hidden.clone(), weight, targets, &options);
+/// let grads = out.loss.backward();
+/// assert_eq!(hidden.grad(&grads).unwrap().dims(), [2, 5, 16]);
+/// # Ok::<(), fused_ce_loss::OptionsError>(())
+/// ```
+pub fn linear_cross_entropy<const R: usize>(
+    hidden: Tensor<R>,
+    classifier: impl Into<Classifier>,
+    targets: impl Into<Targets>,
+    options: &LossOptions,
+) -> LossOutput {
+    let hidden = flatten(hidden);
+    Call::new(hidden, classifier.into(), targets.into(), options).run(crate::engine::statistics)
+}
+
+/// `[.., D]` to `[N, D]`.
+pub(crate) fn flatten<const R: usize>(hidden: Tensor<R>) -> Tensor<2> {
+    let dims = hidden.dims();
+    let width = dims[R - 1];
+    hidden.reshape([dims[..R - 1].iter().product(), width])
+}
+
+/// How row statistics `[N, columns]` and the classes of the largest logits are computed.
+type Provider = fn(Tensor<2>, &Classifier, &Asked, &Spec) -> (Tensor<2>, Option<Tensor<2, Int>>);
+
+/// A checked call.
+pub(crate) struct Call<'a> {
+    hidden: Tensor<2>,
+    classifier: Classifier,
+    kind: Kind,
+    /// Weights of the rows, `[N]`, in the compute type.
+    row_weights: Option<Tensor<1>>,
+    /// Weights of the classes, `[V]`, in the compute type.
+    class_weights: Option<Tensor<1>>,
+    compute: DType,
+    options: &'a LossOptions,
+    monitor: Monitor,
+}
+
+/// The dtype that everything is summed in: f64 for f64, otherwise f32.
+pub(crate) fn compute_dtype(dtype: DType) -> DType {
+    if dtype == DType::F64 {
+        DType::F64
+    } else {
+        DType::F32
+    }
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new(
+        hidden: Tensor<2>,
+        classifier: Classifier,
+        targets: Targets,
+        options: &'a LossOptions,
+    ) -> Self {
+        let op = "linear_cross_entropy";
+        let [rows, width] = hidden.dims();
+        let (classes, dtype) = (classifier.classes(), hidden.dtype());
+        assert!(
+            matches!(dtype, DType::F64 | DType::F32 | DType::BF16 | DType::F16),
+            "{op}: expected f64, f32, bf16 or f16, got {dtype:?}"
+        );
+        assert_eq!(
+            classifier.width(),
+            width,
+            "{op}: expected a classifier of width {width} as the hidden states, got {}",
+            classifier.width()
+        );
+        assert!(classes > 0, "{op}: expected at least one class");
+        let others = core::iter::once(classifier.weight.dtype());
+        for other in others.chain(classifier.bias.as_ref().map(Tensor::dtype)) {
+            assert_eq!(
+                other, dtype,
+                "{op}: classifier and hidden states differ in dtype"
+            );
+        }
+        assert_eq!(
+            targets.rows(),
+            rows,
+            "{op}: expected targets for {rows} rows, got {}",
+            targets.rows()
+        );
+        match &targets.kind {
+            Kind::Probabilities(q) => assert_eq!(
+                q.dims(),
+                [rows, classes],
+                "{op}: expected probabilities [rows, classes]"
+            ),
+            Kind::Classes { .. } | Kind::TopK { .. } => {}
+        }
+        let compute = compute_dtype(dtype);
+        let check = |x: &Tensor<1>, len: usize, what: &str| {
+            assert_eq!(
+                x.dims(),
+                [len],
+                "{op}: expected {what} [{len}], got {:?}",
+                x.dims()
+            );
+        };
+        if let Some(w) = &targets.weights {
+            check(w, rows, "weights of rows");
+        }
+        if let Some(w) = &options.class_weights {
+            check(w, classes, "weights of classes");
+        }
+        Self {
+            hidden,
+            classifier,
+            kind: targets.kind,
+            row_weights: targets.weights.map(|w| w.cast(compute)),
+            class_weights: options.class_weights.clone().map(|w| w.cast(compute)),
+            compute,
+            options,
+            monitor: Monitor::default(),
+        }
+    }
+
+    pub(crate) fn run(self, provider: Provider) -> LossOutput {
+        let config = self.options.config;
+        let [rows, _] = self.hidden.dims();
+        let device = self.hidden.device();
+        let asked = self.asked();
+        let spec = self.spec(&asked);
+        let (statistics, top) = provider(self.hidden.clone(), &self.classifier, &asked, &spec);
+        let statistics = Statistics(statistics);
+        let counted = match &asked.ids {
+            Some(ids) => ids.clone().not_equal_elem(config.ignore_index),
+            None => Tensor::<1>::ones([rows], &device).greater_elem(0.0),
+        };
+        let lse = statistics.column(column::LSE);
+        let (loss, weight_of_row) = self.cross_entropy(&statistics, &counted, &asked);
+        let loss = self.reduce(loss, weight_of_row, &lse, &counted);
+        let top_log_probs = top.is_some().then(|| {
+            let first = column::PICKS + spec.picks;
+            statistics.range(first, spec.top) - lse.clone().unsqueeze_dim(1)
+        });
+        let correct = top.as_ref().zip(asked.ids).map(|(top, ids)| {
+            let best = top.clone().slice([0..rows, 0..1]).flatten(0, 1);
+            best.equal(ids).bool_and(counted.clone())
+        });
+        LossOutput {
+            loss,
+            entropy: config.entropy.then(|| statistics.column(column::ENTROPY)),
+            top_classes: top,
+            top_log_probs,
+            correct,
+            counted,
+            lse,
+            monitor: self.monitor,
+        }
+    }
+}
+
+/// Row statistics `[N, columns]`.
+struct Statistics(Tensor<2>);
+
+impl Statistics {
+    pub(super) fn column(&self, at: usize) -> Tensor<1> {
+        self.range(at, 1).flatten(0, 1)
+    }
+
+    pub(super) fn range(&self, first: usize, count: usize) -> Tensor<2> {
+        let [rows, _] = self.0.dims();
+        self.0.clone().slice([0..rows, first..first + count])
+    }
+}
