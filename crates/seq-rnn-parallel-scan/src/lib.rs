@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod gelu;
 #[cfg(feature = "import")]
 pub mod import;
 pub mod layers;
 pub mod scan;
 pub mod tasks;
 
+pub use gelu::gelu;
 pub use layers::{
     BiMinRnn, BiMinRnnConfig, BlockState, CausalConv, CausalConvConfig, GruLike, GruLikeConfig,
     InitialState, MinGru, MinGruConfig, MinLstm, MinLstmConfig, MinRnn, MinRnnBlock,

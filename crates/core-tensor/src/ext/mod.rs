@@ -22,11 +22,13 @@ pub mod cube;
 pub mod flex;
 
 pub use burn::backend::AutodiffBackend;
-pub use burn::backend::autodiff::Autodiff;
 pub use burn::backend::autodiff::checkpoint::base::Checkpointer;
+pub use burn::backend::autodiff::checkpoint::retro_forward::RetroForward;
+pub use burn::backend::autodiff::checkpoint::state::BackwardStates;
 pub use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 pub use burn::backend::autodiff::grads::Gradients;
 pub use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+pub use burn::backend::autodiff::{Autodiff, NodeId};
 #[cfg(feature = "cube")]
 pub use burn::backend::fusion::custom::TensorSpec;
 pub use burn::backend::tensor::{BoolTensor, FloatTensor, IntTensor};

@@ -4,11 +4,11 @@ use super::min_rnn::linear;
 use super::{
     BlockState, CausalConv, CausalConvConfig, InitialState, MinGruConfig, MinLstmConfig, MinRnn,
 };
+use crate::gelu;
 use crate::scan::{Candidate, Cell, ScanOptions};
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig, RmsNorm, RmsNormConfig};
-use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
 
 /// Configuration of a [`MinRnnBlock`].
