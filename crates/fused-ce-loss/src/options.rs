@@ -186,6 +186,7 @@ impl LossConfig {
         Ok(LossOptions {
             config: self,
             class_weights: None,
+            step: 0,
         })
     }
 }
@@ -195,12 +196,20 @@ impl LossConfig {
 pub struct LossOptions {
     pub(crate) config: LossConfig,
     pub(crate) class_weights: Option<Tensor<1>>,
+    pub(crate) step: u64,
 }
 
 impl LossOptions {
     /// Weighs the classes, `[V]`, as PyTorch's `weight` does.
     pub fn with_class_weights(mut self, weights: Tensor<1>) -> Self {
         self.class_weights = Some(weights);
+        self
+    }
+
+    /// Sets the number of the training step, which the draws of [`Tail::Stochastic`] depend on: equal steps draw equal
+    /// numbers.
+    pub fn at_step(mut self, step: u64) -> Self {
+        self.step = step;
         self
     }
 

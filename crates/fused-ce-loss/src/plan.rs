@@ -60,7 +60,7 @@ pub enum Tail {
     /// An entry below the threshold is kept with a probability in proportion to its size, at the size of the
     /// threshold: every gradient has the right expectation.
     Stochastic {
-        /// Seed of the draws, together with a count of calls.
+        /// Seed of the draws, together with [`LossOptions::at_step`](crate::LossOptions::at_step).
         seed: u64,
     },
 }
@@ -73,6 +73,8 @@ pub struct Monitor(Arc<Shared>);
 struct Shared {
     now: AtomicU64,
     peak: AtomicU64,
+    /// The part of `now` that stays from the forward pass to the backward pass.
+    kept: AtomicU64,
     report: Mutex<Report>,
 }
 
@@ -118,10 +120,26 @@ impl Monitor {
         change(&mut self.0.report.lock().unwrap_or_else(|e| e.into_inner()));
     }
 
+    fn add(&self, bytes: u64) {
+        let now = self.0.now.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.0.peak.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// Counts `bytes` as held until [`Monitor::let_go`]: what the forward pass leaves for the backward pass.
+    pub(crate) fn keep(&self, bytes: usize) {
+        self.add(bytes as u64);
+        self.0.kept.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Ends what [`Monitor::keep`] began.
+    pub(crate) fn let_go(&self) {
+        let kept = self.0.kept.swap(0, Ordering::Relaxed);
+        self.0.now.fetch_sub(kept, Ordering::Relaxed);
+    }
+
     /// Counts `bytes` as held for as long as the guard lives.
     pub(crate) fn hold(&self, bytes: usize) -> Held {
-        let now = self.0.now.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
-        self.0.peak.fetch_max(now, Ordering::Relaxed);
+        self.add(bytes as u64);
         Held {
             monitor: self.clone(),
             bytes: bytes as u64,

@@ -34,6 +34,8 @@ pub trait Real:
 
     /// The nearest value of this type.
     fn from_f64(x: f64) -> Self;
+    /// The nearest value of this type; exact up to 24 bits.
+    fn from_i32(x: i32) -> Self;
     /// The same value, as `f64`.
     fn to_f64(self) -> f64;
     /// `self · b + c`, rounded once.
@@ -184,6 +186,10 @@ macro_rules! real {
 
             #[inline(always)]
             fn from_f64(x: f64) -> Self {
+                x as $t
+            }
+            #[inline(always)]
+            fn from_i32(x: i32) -> Self {
                 x as $t
             }
             #[inline(always)]

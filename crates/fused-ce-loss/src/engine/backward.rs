@@ -23,6 +23,7 @@ impl<B: EngineBackend, C: CheckpointStrategy> EngineBackend for Autodiff<B, C> {
         FloatTensor<Self>,
         FloatTensor<Self>,
         IntTensor<Self>,
+        IntTensor<Self>,
     ) {
         let nodes = [hidden.node(), classifier.node(), bias.node()];
         let needs = Needs {
@@ -38,7 +39,7 @@ impl<B: EngineBackend, C: CheckpointStrategy> EngineBackend for Autodiff<B, C> {
         let spec = spec.for_training(needs, [n, v, d], size);
         let floats = [&hidden, &classifier, &bias, &weights, &dense].map(Clone::clone);
         let (targets_kept, picks_kept) = (targets.clone(), picks.clone());
-        let (rows, state, kept, top) = B::engine_forward(
+        let (rows, state, kept, links, top) = B::engine_forward(
             hidden,
             classifier,
             bias,
@@ -56,7 +57,8 @@ impl<B: EngineBackend, C: CheckpointStrategy> EngineBackend for Autodiff<B, C> {
             OpsKind::Tracked(prep) => prep.finish(
                 EngineState::<B> {
                     floats,
-                    ints: [targets_kept, picks_kept, top.clone()],
+                    ints: [targets_kept, picks_kept, links.clone(), top.clone()],
+                    rows: rows.clone(),
                     state: state.clone(),
                     kept: kept.clone(),
                     spec,
@@ -65,7 +67,13 @@ impl<B: EngineBackend, C: CheckpointStrategy> EngineBackend for Autodiff<B, C> {
             ),
             OpsKind::UnTracked(prep) => prep.finish(rows),
         };
-        (rows, Self::from_inner(state), Self::from_inner(kept), top)
+        (
+            rows,
+            Self::from_inner(state),
+            Self::from_inner(kept),
+            links,
+            top,
+        )
     }
 
     fn engine_backward(
@@ -79,6 +87,8 @@ impl<B: EngineBackend, C: CheckpointStrategy> EngineBackend for Autodiff<B, C> {
         _: FloatTensor<Self>,
         _: FloatTensor<Self>,
         _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: IntTensor<Self>,
         _: FloatTensor<Self>,
         _: Spec,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
@@ -94,8 +104,10 @@ struct EngineBackward;
 struct EngineState<B: EngineBackend> {
     /// Hidden states, classifier, bias, common weights, weights of each row.
     floats: [FloatTensor<B>; 5],
-    /// Targets, picks, classes of the largest logits.
-    ints: [IntTensor<B>; 3],
+    /// Targets, picks, places of what is kept, classes of the largest logits.
+    ints: [IntTensor<B>; 4],
+    /// Row statistics.
+    rows: FloatTensor<B>,
     state: FloatTensor<B>,
     kept: FloatTensor<B>,
     spec: Spec,
@@ -109,15 +121,16 @@ impl<B: EngineBackend> Backward<B, 3> for EngineBackward {
         let EngineState {
             floats,
             ints,
+            rows,
             state,
             kept,
             spec,
         } = ops.state;
         let [hidden, classifier, bias, weights, dense] = floats;
-        let [targets, picks, top] = ints;
+        let [targets, picks, links, top] = ints;
         let (hidden, classifier, bias) = B::engine_backward(
-            hidden, classifier, bias, targets, picks, top, weights, dense, state, kept, cotangent,
-            spec,
+            hidden, classifier, bias, targets, picks, top, weights, dense, rows, state, kept,
+            links, cotangent, spec,
         );
         for (node, gradient) in ops.parents.into_iter().zip([hidden, classifier, bias]) {
             if let Some(node) = node {

@@ -34,7 +34,7 @@ pub(crate) fn statistics(
         },
         compute,
     ) = (asked.clone(), compute_dtype(dtype));
-    let (statistics, _, _, top) = Dispatch::engine_forward(
+    let (statistics, _, _, _, top) = Dispatch::engine_forward(
         hidden.into_dispatch(),
         classifier.weight.clone().into_dispatch(),
         classifier
@@ -56,12 +56,13 @@ pub(crate) fn statistics(
 /// Absent tensors are stood in for by dummies; the [`Spec`] tells which ones count.
 #[backend_extension(Autodiff, Flex: cfg(feature = "flex"))]
 pub trait EngineBackend: Backend {
-    /// Row statistics `[N, columns]`; the state of every row `[N, 4]`; what the plan keeps (logits
-    /// `[N, V]`, or the gradient by the hidden states in the making `[N, D]`, or a dummy); classes of the largest logits
-    /// `[N, top]`. All floats in the compute type. Rows that are ignored hold zeros, and −1 as classes.
+    /// Row statistics `[N, columns]`; the state of every row `[N, 4]`; what the plan keeps (logits, or the gradient by the
+    /// hidden states in the making, or the logits that pass the filter) and where it belongs; classes of the largest
+    /// logits `[N, top]`. All floats in the compute type. Rows that are ignored hold zeros, and −1 as classes.
     #[allow(
         clippy::too_many_arguments,
-        reason = "the macro takes tensors as plain arguments only"
+        clippy::type_complexity,
+        reason = "the macro takes and returns plain tensors only"
     )]
     fn engine_forward(
         hidden: FloatTensor<Self>,
@@ -76,6 +77,7 @@ pub trait EngineBackend: Backend {
         FloatTensor<Self>,
         FloatTensor<Self>,
         FloatTensor<Self>,
+        IntTensor<Self>,
         IntTensor<Self>,
     );
 
@@ -93,8 +95,10 @@ pub trait EngineBackend: Backend {
         top: IntTensor<Self>,
         weights: FloatTensor<Self>,
         dense: FloatTensor<Self>,
+        rows: FloatTensor<Self>,
         state: FloatTensor<Self>,
         kept: FloatTensor<Self>,
+        links: IntTensor<Self>,
         cotangent: FloatTensor<Self>,
         spec: Spec,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);

@@ -78,6 +78,8 @@ pub struct Spec {
     pub shard_start: Option<usize>,
     /// How memory and time are traded; [`Spec::for_training`] settles it.
     pub plan: Plan,
+    /// Number of the training step, for the draws of a stochastic tail.
+    pub step: u64,
     /// Memory that a call may hold beyond inputs and outputs, bytes.
     pub budget: u64,
     /// Tokens and classes that the backward pass works on at once.
@@ -129,6 +131,12 @@ impl Spec {
         let predicted = match self.plan {
             Plan::Store => stored + panel,
             Plan::ForwardGradient => (n * d * size) as u64,
+            Plan::Filtered(filter) => {
+                // Probabilities sum to 1: no more than this exceeds the threshold or is drawn for it.
+                let entries = n as u64 * (v as u64).min((1.0 / filter.threshold).ceil() as u64);
+                // Class, logit, gradient, and row and gradient once more by class.
+                entries * (8 + 3 * size as u64) + panel
+            }
             _ => panel,
         };
         let plan = self.plan;

@@ -63,6 +63,7 @@ impl Call<'_> {
             temperature: config.temperature,
             shard_start: None,
             plan: config.plan,
+            step: self.options.step,
             budget: config.memory_budget,
             panel: Spec::PANEL,
             needs: Needs::default(),

@@ -3,20 +3,21 @@
 
 use super::buffer::Buffer;
 use super::inputs::Inputs;
-use super::logits::{Finish, LogitShape};
-use super::matrix::{MatrixMut, multiply};
-use super::online::{Partial, Scan, Weigh};
+use super::matrix::MatrixMut;
+use super::online::Partial;
+use super::record::{Record, RowRecord, Sieve};
+use super::tile::{Gathered, TILE_CLASSES, TILE_TOKENS, Target};
 use super::top::TopList;
 use crate::engine::spec::{Spec, column};
-use core_tensor::cpu::{Isa, Real, RowsMut, Storage, for_each_task};
+use core_tensor::cpu::{Real, RowsMut, Storage, for_each_task};
 use core_tensor::ext::flex::{Compute, scratch};
 
-/// Tokens of a tile of logits.
-const TILE_TOKENS: usize = 512;
-/// Classes of a tile: with so many tokens it fits the second-level cache.
-pub(super) const TILE_CLASSES: usize = 512;
 /// Most groups of classes.
 const GROUPS: usize = 32;
+/// Tokens of a task that keeps something running over its classes.
+const RUNNING_TOKENS: usize = 256;
+/// Tasks that such passes are cut into, where the tokens alone do not give as many.
+const RUNNING_TASKS: usize = 8;
 
 /// What the forward pass computes.
 pub(super) struct Forward<T> {
@@ -42,67 +43,106 @@ pub(super) mod state {
     pub(crate) const COLUMNS: usize = 4;
 }
 
-/// What one block of tokens gathers from all groups of classes.
-struct Gathered<'a, T> {
-    /// `[groups, tokens]`.
-    partials: RowsMut<'a, Partial>,
-    /// Target logits of the tokens.
-    targets: RowsMut<'a, T>,
-    /// `[groups, tokens · top]`.
-    top: RowsMut<'a, (T, u32)>,
-    /// `[N, columns]`.
-    rows: RowsMut<'a, T>,
+/// What the forward pass leaves for the backward pass.
+pub(super) enum Kept<'a, T> {
+    /// Nothing.
+    Nothing,
+    /// All logits, `[live rows, V]`.
+    Logits(MatrixMut<'a, T>),
+    /// `Σ_{v ≠ y} p_v (dz_v / dx_v) c_v`, `[live rows, D]`.
+    Sums(MatrixMut<'a, T>),
+    /// The logits that the filter keeps.
+    Record(&'a mut Record<T>),
 }
 
 impl<E: Storage> Inputs<'_, E> {
-    /// Runs the forward pass. Logits are written to `kept`, `[live rows, V]`, where there is one.
-    pub(super) fn forward(&self, kept: Option<&MatrixMut<'_, Compute<E>>>) -> Forward<Compute<E>> {
+    /// Tokens of a task and classes of a group: they depend on the shapes alone, and so do the bits.
+    fn partition(&self, running: bool) -> [usize; 2] {
+        let groups = if running {
+            let blocks = self.live.len().div_ceil(RUNNING_TOKENS).max(1);
+            self.classes.div_ceil(RUNNING_TASKS.div_ceil(blocks))
+        } else {
+            self.classes.div_ceil(GROUPS).max(4 * TILE_CLASSES)
+        };
+        // Whole tiles per group, so that no tile is cut twice.
+        let group = groups.next_multiple_of(TILE_CLASSES);
+        [if running { RUNNING_TOKENS } else { TILE_TOKENS }, group]
+    }
+
+    /// Runs the forward pass.
+    pub(super) fn forward(&self, mut keep: Kept<'_, Compute<E>>) -> Forward<Compute<E>> {
         let columns = self.spec.columns();
-        let top = self.spec.top;
+        let (top, width) = (self.spec.top, self.width);
+        let monitor = &self.spec.monitor;
         let mut out = Forward {
             rows: scratch(self.tokens * columns),
             state: scratch(self.tokens * state::COLUMNS),
             top: vec![-1; self.tokens * top],
         };
-        // Whole tiles per group, so that no tile is cut twice.
-        let group = self
-            .classes
-            .div_ceil(GROUPS)
-            .next_multiple_of(TILE_CLASSES)
-            .max(4 * TILE_CLASSES);
+        let running = matches!(keep, Kept::Sums(_) | Kept::Record(_));
+        let [task_tokens, group] = self.partition(running);
         let groups = self.classes.div_ceil(group);
+        let mut gathered_rows = Buffer::new(monitor);
+        let mut sums = Buffer::new(monitor);
         for first in (0..self.live.len()).step_by(Spec::PANEL[0]) {
             let range = first..self.live.len().min(first + Spec::PANEL[0]);
             let tokens = range.len();
             let mut partials = vec![Partial::EMPTY; groups * tokens];
             let mut targets = scratch::<Compute<E>>(tokens);
             let mut tops = vec![(Compute::<E>::NEG_INFINITY, u32::MAX); groups * tokens * top];
+            let recording = matches!(keep, Kept::Record(_));
+            let mut records =
+                vec![RowRecord::default(); if recording { groups * tokens } else { 0 }];
             let bytes =
                 size_of_val(&partials[..]) + size_of_val(&targets[..]) + size_of_val(&tops[..]);
-            let _held = self.spec.monitor.hold(bytes);
+            let _held = monitor.hold(bytes);
+            let sums = match keep {
+                Kept::Sums(_) => sums.sized(groups * tokens * width),
+                _ => &mut [],
+            };
             let gathered = Gathered {
+                range: range.clone(),
                 partials: RowsMut::new(&mut partials, tokens),
                 targets: RowsMut::new(&mut targets, tokens),
                 top: RowsMut::new(&mut tops, tokens * top),
                 rows: RowsMut::new(&mut out.rows, columns),
+                keep: match &keep {
+                    Kept::Nothing => Target::Nothing,
+                    Kept::Logits(all) => Target::Logits(all),
+                    Kept::Sums(_) => Target::Sums(MatrixMut::rows(sums, groups * tokens, width)),
+                    Kept::Record(_) => Target::Record(RowsMut::new(&mut records, tokens)),
+                },
             };
-            self.forward_block(range.clone(), group, &gathered, kept);
+            let hidden = self.gather(range.clone(), &mut gathered_rows);
+            let blocks = tokens.div_ceil(task_tokens);
+            for_each_task(blocks * groups, |task| {
+                let (block, g) = (task / groups, task % groups);
+                let block = block * task_tokens..tokens.min((block + 1) * task_tokens);
+                let classes = g * group..self.classes.min((g + 1) * group);
+                self.forward_tiles(&gathered, hidden, block, g, classes);
+            });
             for (i, at) in range.enumerate() {
-                let all = (0..groups).map(|g| partials[g * tokens + i]);
-                let all = all.fold(Partial::EMPTY, Partial::merge);
+                let parts = || (0..groups).map(|g| g * tokens + i);
+                let all = parts().fold(Partial::EMPTY, |all, p| all.merge(partials[p]));
                 let row = self.live[at];
+                let kept = &mut out.state[row * state::COLUMNS..][..state::COLUMNS];
                 let target = self.targets[at].map(|_| targets[i]);
-                self.finish_row(
-                    all,
-                    target,
-                    &mut out.rows[row * columns..][..columns],
-                    &mut out.state[row * state::COLUMNS..][..state::COLUMNS],
-                );
+                self.finish_row(all, target, &mut out.rows[row * columns..][..columns], kept);
+                match &mut keep {
+                    Kept::Sums(all) => {
+                        let sums = parts().map(|p| (partials[p].max, &sums[p * width..][..width]));
+                        normalise(kept, sums, all.row(at));
+                    }
+                    Kept::Record(record) => {
+                        let filter = Sieve::of(self.spec);
+                        let parts = parts().map(|p| core::mem::take(&mut records[p]));
+                        record.finish_row(&filter, row, kept, parts);
+                    }
+                    Kept::Nothing | Kept::Logits(_) => {}
+                }
                 if top > 0 {
                     let mut list = TopList::new(top);
-                    for g in 0..groups {
-                        list.extend(&tops[(g * tokens + i) * top..][..top]);
-                    }
+                    parts().for_each(|p| list.extend(&tops[p * top..][..top]));
                     list.write(&mut out.top[row * top..][..top]);
                     let values = row * columns + column::PICKS + self.spec.picks;
                     list.write_values(&mut out.rows[values..][..top]);
@@ -110,107 +150,6 @@ impl<E: Storage> Inputs<'_, E> {
             }
         }
         out
-    }
-
-    /// All logits of the live rows `range`, in tasks of a block of tokens and a group of classes.
-    fn forward_block(
-        &self,
-        range: core::ops::Range<usize>,
-        group: usize,
-        gathered: &Gathered<'_, Compute<E>>,
-        kept: Option<&MatrixMut<'_, Compute<E>>>,
-    ) {
-        let monitor = &self.spec.monitor;
-        let mut rows = Buffer::new(monitor);
-        let hidden = self.gather(range.clone(), &mut rows);
-        let tokens = range.len();
-        let (blocks, groups) = (tokens.div_ceil(TILE_TOKENS), self.classes.div_ceil(group));
-        let isa = Isa::detect();
-        let shape = LogitShape::new(self.spec);
-        for_each_task(blocks * groups, |task| {
-            let (block, g) = (task / groups, task % groups);
-            let block = block * TILE_TOKENS..tokens.min((block + 1) * TILE_TOKENS);
-            let classes = g * group..self.classes.min((g + 1) * group);
-            let (mut buffer, mut wide) = (Buffer::new(monitor), Buffer::new(monitor));
-            for tile in classes.clone().step_by(TILE_CLASSES) {
-                let tile = tile..classes.end.min(tile + TILE_CLASSES);
-                let class_rows = self
-                    .classifier
-                    .block(tile.clone(), 0..self.width)
-                    .widened(&mut wide);
-                let mut logits = match kept {
-                    // SAFETY: every tile belongs to one task.
-                    #[allow(unsafe_code)]
-                    Some(kept) => unsafe {
-                        kept.block(
-                            range.start + block.start..range.start + block.end,
-                            tile.clone(),
-                        )
-                    },
-                    None => {
-                        let data = buffer.sized(block.len() * tile.len());
-                        MatrixMut::rows(data, block.len(), tile.len())
-                    }
-                };
-                let tokens = hidden.block(block.clone(), 0..self.width);
-                multiply(&mut logits, tokens, class_rows.transposed(), false);
-                for (r, i) in block.clone().enumerate() {
-                    let at = range.start + i;
-                    let live = self.live[at];
-                    let row = logits.row(r);
-                    let bias = self.bias.as_ref().map(|b| &b[tile.clone()]);
-                    if bias.is_some() || shape.cap.is_some() || shape.temperature != Real::ONE {
-                        isa.run(Finish { row, bias, shape });
-                    }
-                    // SAFETY: every token of a group belongs to one task, and every pick to one tile.
-                    #[allow(unsafe_code)]
-                    unsafe {
-                        for (k, &pick) in self.picks_of(live).iter().enumerate() {
-                            if let Some(v) = pick.filter(|v| tile.contains(v)) {
-                                let at = column::PICKS + k;
-                                gathered.rows.piece(live, at..at + 1)[0] = row[v - tile.start];
-                            }
-                        }
-                        if self.spec.top > 0 {
-                            let span = i * self.spec.top..(i + 1) * self.spec.top;
-                            let list = gathered.top.piece(g, span);
-                            TopList::scan(row, tile.start, list);
-                        }
-                        let mut found = Partial::EMPTY;
-                        if let Some(weights) = self.weights {
-                            found.weighted = isa.run(Weigh {
-                                row,
-                                weights: &weights[tile.clone()],
-                            });
-                        }
-                        if let Some(dense) = self.dense {
-                            let weights = &dense.row(live)[tile.clone()];
-                            found.dense = isa.run(Weigh { row, weights });
-                        }
-                        let target = self.targets[at]
-                            .filter(|y| tile.contains(y))
-                            .map(|y| y - tile.start);
-                        let value =
-                            target.map(|y| core::mem::replace(&mut row[y], Real::NEG_INFINITY));
-                        let scanned = isa.run(Scan {
-                            row,
-                            entropy: self.spec.entropy,
-                        });
-                        found = Partial {
-                            weighted: found.weighted,
-                            dense: found.dense,
-                            ..scanned
-                        };
-                        if let (Some(y), Some(value)) = (target, value) {
-                            row[y] = value;
-                            gathered.targets.piece(0, i..i + 1)[0] = value;
-                        }
-                        let so_far = &mut gathered.partials.piece(g, i..i + 1)[0];
-                        *so_far = so_far.merge(found);
-                    }
-                }
-            }
-        });
     }
 
     /// Statistics and state of a row from all its logits.
@@ -259,5 +198,22 @@ impl<E: Storage> Inputs<'_, E> {
         kept[state::LOG] = value(log);
         kept[state::NLL] = value(nll);
         kept[state::ENTROPY] = value(entropy);
+    }
+}
+
+/// The sums of a row over its groups, each relative to its own largest logit, as one relative to `e^{lse}`.
+fn normalise<'a, T: Real>(
+    state: &[T],
+    groups: impl Iterator<Item = (f64, &'a [T])>,
+    out: &mut [T],
+) {
+    let (max, log) = (state[state::MAX].to_f64(), state[state::LOG].to_f64());
+    out.fill(T::ZERO);
+    for (own, sums) in groups {
+        let scale = T::from_f64(((own - max) - log).exp());
+        // A group whose share vanishes may hold anything finite.
+        out.iter_mut()
+            .zip(sums)
+            .for_each(|(out, &x)| *out = scale.fma(x, *out));
     }
 }

@@ -3,21 +3,24 @@
 //! fixed order, in the compute type.
 
 use super::buffer::Buffer;
-use super::forward::{TILE_CLASSES, state};
+use super::forward::state;
 use super::inputs::Inputs;
 use super::logits::{Finish, LogitShape};
 use super::matrix::{Matrix, MatrixMut, multiply};
+use super::owned::Owned;
 use super::slope::{Chain, Differentiate, Scale, Slope};
-use crate::engine::spec::{Layout, column};
+use super::tile::TILE_CLASSES;
+use crate::engine::spec::{Needs, column};
 use core::any::TypeId;
 use core::ops::Range;
 use core_tensor::cpu::{Isa, Real, RowsMut, Storage, for_each_task};
-use core_tensor::ext::flex::{Compute, Output, scratch};
+use core_tensor::ext::flex::{Compute, scratch};
 
 /// Tokens of one task.
 const TASK_TOKENS: usize = 256;
 
 /// The gradients, empty where none is wanted.
+#[derive(Debug)]
 pub(super) struct Gradient<E> {
     /// `[N, D]`.
     pub(super) hidden: Vec<E>,
@@ -27,11 +30,35 @@ pub(super) struct Gradient<E> {
     pub(super) bias: Vec<E>,
 }
 
+impl<E> Default for Gradient<E> {
+    fn default() -> Self {
+        Self {
+            hidden: Vec::new(),
+            classifier: Vec::new(),
+            bias: Vec::new(),
+        }
+    }
+}
+
+impl<E> Gradient<E> {
+    /// What is there of either.
+    pub(super) fn or(self, other: Self) -> Self {
+        let or = |a: Vec<E>, b| if a.is_empty() { b } else { a };
+        Self {
+            hidden: or(self.hidden, other.hidden),
+            classifier: or(self.classifier, other.classifier),
+            bias: or(self.bias, other.bias),
+        }
+    }
+}
+
 /// What the forward pass left and what came from above.
 pub(super) struct Above<'a, T> {
     /// `[N, 4]`.
     pub(super) state: &'a [T],
-    /// `[N, columns]`.
+    /// Row statistics, `[N, columns]`.
+    pub(super) rows: &'a [T],
+    /// Their gradient, `[N, columns]`.
     pub(super) cotangent: &'a [T],
     /// Stored logits of the live rows.
     pub(super) logits: Option<Matrix<'a, T>>,
@@ -39,8 +66,7 @@ pub(super) struct Above<'a, T> {
 
 impl<E: Storage> Inputs<'_, E> {
     /// Runs the backward pass.
-    pub(super) fn gradient(&self, above: &Above<'_, Compute<E>>) -> Gradient<E> {
-        let needs = self.spec.needs;
+    pub(super) fn gradient(&self, above: &Above<'_, Compute<E>>, needs: Needs) -> Gradient<E> {
         let live = self.live.len();
         let width = self.width;
         let mut sums = scratch::<Compute<E>>(if needs.hidden { live * width } else { 0 });
@@ -216,11 +242,7 @@ impl<E: Storage> Inputs<'_, E> {
             dense: self.dense.map(|q| &q.row(live)[columns.clone()]),
         });
         if let Some(y) = self.targets[at].filter(|y| columns.contains(y)) {
-            // p_y − 1 = e^{−nll} − 1 without cancellation.
-            let (log_p, p) = (-nll, (-nll).exponential());
-            let from_lse = slope.normaliser - from_nll;
-            let mut g = p * (from_lse - slope.surprise * (log_p + slope.entropy));
-            g = from_nll.fma(log_p.exponential_minus_one(), g);
+            let mut g = slope.at_target(nll, from_nll);
             if let Some(u) = self.weights {
                 g = slope.sum.fma(u[y], g);
             }
@@ -241,13 +263,22 @@ impl<E: Storage> Inputs<'_, E> {
         }
     }
 
+    /// The state of a row, see [`state`].
+    pub(super) fn state_of<'a>(
+        &self,
+        live: usize,
+        above: &Above<'a, Compute<E>>,
+    ) -> &'a [Compute<E>] {
+        &above.state[live * state::COLUMNS..][..state::COLUMNS]
+    }
+
     /// Coefficients of a row, its `lse − z_y`, and the gradient by that.
     pub(super) fn slope(
         &self,
         live: usize,
         above: &Above<'_, Compute<E>>,
     ) -> (Slope<Compute<E>>, Compute<E>, Compute<E>) {
-        let state = &above.state[live * state::COLUMNS..][..state::COLUMNS];
+        let state = self.state_of(live, above);
         let g = &above.cotangent[live * self.spec.columns()..][..column::PICKS];
         let from_nll = if self.spec.has_targets {
             g[column::NLL]
@@ -349,91 +380,4 @@ pub(super) fn narrow_all<E: Storage>(values: Vec<Compute<E>>) -> Vec<E> {
     let mut out = vec![<E as bytemuck::Zeroable>::zeroed(); values.len()];
     narrow_into::<E>(&values, &mut out);
     out
-}
-
-/// Gradient of the classifier in the making: written by the products where storage and compute type agree,
-/// otherwise summed panel by panel and rounded once.
-struct Owned<E> {
-    data: Output<E>,
-    len: usize,
-}
-
-impl<E: Storage> Owned<E> {
-    fn new(len: usize) -> Self {
-        Self {
-            data: Output::new(len),
-            len,
-        }
-    }
-
-    fn direct(&self) -> bool {
-        TypeId::of::<E>() == TypeId::of::<Compute<E>>()
-    }
-
-    /// Where the products of a panel go: `[classes, D]` whatever the layout.
-    fn panel<'a>(
-        &'a mut self,
-        inputs: &Inputs<'_, E>,
-        classes: &Range<usize>,
-        narrow: &'a mut [Compute<E>],
-    ) -> MatrixMut<'a, Compute<E>> {
-        let (width, all) = (inputs.width as isize, inputs.classes as isize);
-        if self.len == 0 {
-            return MatrixMut::rows(&mut [], 0, 0);
-        }
-        if !self.direct() {
-            let strides = match inputs.spec.layout {
-                Layout::Rows => (width, 1),
-                Layout::Columns => (1, classes.len() as isize),
-            };
-            return MatrixMut::new(narrow, classes.len(), inputs.width, strides);
-        }
-        let strides = match inputs.spec.layout {
-            Layout::Rows => (width, 1),
-            Layout::Columns => (1, all),
-        };
-        // SAFETY: storage and compute type are the same; the products write before anything reads.
-        #[allow(unsafe_code)]
-        let data = unsafe {
-            let spare = self.data.spare();
-            core::slice::from_raw_parts_mut(spare.as_mut_ptr().cast::<Compute<E>>(), spare.len())
-        };
-        let whole = MatrixMut::new(data, inputs.classes, inputs.width, strides);
-        // SAFETY: the whole is given up.
-        #[allow(unsafe_code)]
-        unsafe {
-            whole.block(classes.clone(), 0..inputs.width)
-        }
-    }
-
-    /// Rounds the sums of a panel into their place.
-    fn narrow(&mut self, inputs: &Inputs<'_, E>, classes: &Range<usize>, sums: &[Compute<E>]) {
-        if self.direct() {
-            return;
-        }
-        let width = inputs.width;
-        // Rows of the output in memory, and which part of them this panel is.
-        let (rows, columns, count, long) = match inputs.spec.layout {
-            Layout::Rows => (classes.clone(), 0..width, width, width),
-            Layout::Columns => (0..width, classes.clone(), classes.len(), inputs.classes),
-        };
-        let out = self.data.rows(long);
-        let tasks = rows.len().div_ceil(64);
-        for_each_task(tasks, |task| {
-            for i in task * 64..rows.len().min((task + 1) * 64) {
-                // SAFETY: every row is written by one task.
-                #[allow(unsafe_code)]
-                let row = unsafe { out.piece(rows.start + i, columns.clone()) };
-                E::narrow(&sums[i * count..][..count], row);
-            }
-        });
-    }
-
-    fn finish(self) -> Vec<E> {
-        // SAFETY: the panels cover all classes, and every product writes all of its part.
-        #[allow(unsafe_code)]
-        unsafe {
-            self.data.finish()
-        }
-    }
 }

@@ -121,6 +121,43 @@ impl<'a, T> Matrix<'a, T> {
 }
 
 impl<'a, E: Storage> Matrix<'a, E> {
+    /// Row `r` in the compute type; `scratch` holds a row.
+    pub(super) fn widened_row<'b>(
+        &self,
+        r: usize,
+        scratch: &'b mut [Compute<E>],
+    ) -> &'b [Compute<E>]
+    where
+        'a: 'b,
+    {
+        if self.strides.1 == 1 {
+            return E::widen(self.row(r), scratch);
+        }
+        for (c, out) in scratch.iter_mut().enumerate() {
+            let at = r as isize * self.strides.0 + c as isize * self.strides.1;
+            assert!(r < self.rows && c < self.columns);
+            // SAFETY: bounds were checked when the view was made.
+            let x = unsafe { &*self.start.offset(at) };
+            widen_row::<E>(core::slice::from_ref(x), core::slice::from_mut(out));
+        }
+        scratch
+    }
+
+    /// Row `r` into `out`, in the compute type.
+    pub(super) fn copy_row(&self, r: usize, out: &mut [Compute<E>]) {
+        assert!(r < self.rows && out.len() == self.columns);
+        if self.strides.1 == 1 {
+            widen_row::<E>(self.row(r), out);
+        } else {
+            self.widened_row(r, out);
+        }
+    }
+
+    /// Whether rows are contiguous and of the compute type.
+    pub(super) fn is_plain(&self) -> bool {
+        self.strides.1 == 1 && TypeId::of::<E>() == TypeId::of::<Compute<E>>()
+    }
+
     /// The matrix in the compute type: itself, or widened into `scratch`, whose former content is lost.
     pub(super) fn widened<'b>(self, scratch: &'b mut Buffer<Compute<E>>) -> Matrix<'b, Compute<E>>
     where
@@ -229,6 +266,39 @@ impl<'a, T> MatrixMut<'a, T> {
         unsafe {
             let start = self.start.offset(r as isize * self.strides.0);
             core::slice::from_raw_parts_mut(start, self.columns)
+        }
+    }
+}
+
+impl<T> MatrixMut<'_, T> {
+    /// Writes row `r`.
+    ///
+    /// # Panics
+    /// If there is no such row, or `row` has another length.
+    pub(super) fn set_row(&mut self, r: usize, row: &[T])
+    where
+        T: Copy,
+    {
+        if self.strides.1 == 1 {
+            self.row(r).copy_from_slice(row);
+            return;
+        }
+        assert!(r < self.rows && row.len() == self.columns);
+        for (c, &x) in row.iter().enumerate() {
+            let at = r as isize * self.strides.0 + c as isize * self.strides.1;
+            // SAFETY: bounds were checked when the view was made, and it is exclusive.
+            unsafe { self.start.offset(at).write(x) };
+        }
+    }
+
+    /// The matrix for reading.
+    pub(super) fn as_matrix(&self) -> Matrix<'_, T> {
+        Matrix {
+            start: self.start,
+            rows: self.rows,
+            columns: self.columns,
+            strides: self.strides,
+            borrow: PhantomData,
         }
     }
 }

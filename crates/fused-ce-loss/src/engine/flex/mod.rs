@@ -3,6 +3,7 @@
 //! The products are those of the `gemm` crate, each on one thread over a tile that stays in the caches; what this
 //! crate adds runs on the tile while it is there.
 
+mod accumulate;
 mod buffer;
 mod forward;
 mod gradient;
@@ -11,19 +12,27 @@ mod lanes;
 mod logits;
 mod matrix;
 mod online;
+mod owned;
+mod record;
+mod running;
 mod slope;
+mod sparse;
+mod tile;
 mod top;
 
 use super::EngineBackend;
-use super::spec::Spec;
+use super::spec::{Needs, Spec};
 use crate::plan::Plan;
+use burn::tensor::TensorData;
 use core_tensor::cpu::Storage;
-use core_tensor::ext::flex::{Compute, Flex, FlexTensor, scratch, tensor};
+use core_tensor::ext::flex::{Compute, Flex, FlexTensor, Output, tensor};
 use core_tensor::ext::{FloatTensor, IntTensor};
 use core_tensor::with_float;
-use gradient::Above;
+use forward::{Kept, state};
+use gradient::{Above, Gradient};
 use inputs::{Inputs, Tensors, matrix};
 use matrix::MatrixMut;
+use record::Record;
 
 impl EngineBackend for Flex {
     fn engine_forward(
@@ -39,6 +48,7 @@ impl EngineBackend for Flex {
         FloatTensor<Self>,
         FloatTensor<Self>,
         FloatTensor<Self>,
+        IntTensor<Self>,
         IntTensor<Self>,
     ) {
         let dtype = hidden.dtype();
@@ -65,8 +75,10 @@ impl EngineBackend for Flex {
         top: IntTensor<Self>,
         weights: FloatTensor<Self>,
         dense: FloatTensor<Self>,
+        rows: FloatTensor<Self>,
         state: FloatTensor<Self>,
         kept: FloatTensor<Self>,
+        links: IntTensor<Self>,
         cotangent: FloatTensor<Self>,
         spec: Spec,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
@@ -83,16 +95,18 @@ impl EngineBackend for Flex {
             dense,
         }
         .prepare();
-        let (state, cotangent) = (state.to_contiguous(), cotangent.to_contiguous());
+        let [rows, state, cotangent] = [rows, state, cotangent].map(|t| t.to_contiguous());
         let [of_hidden, of_classifier, of_bias] = shapes;
         with_float!(dtype, E => {
             let inputs = Inputs::<E>::new(&tensors, &spec);
             let above = Above {
+                rows: rows.storage(),
                 state: state.storage(),
                 cotangent: cotangent.storage(),
                 logits: (spec.plan == Plan::Store).then(|| matrix(&kept)),
             };
-            let out = inputs.gradient(&above);
+            let out = backward(&inputs, &above, &kept, &links);
+            spec.monitor.let_go();
             let or_dummy = |data: Vec<E>, wanted: bool, shape| {
                 if wanted { tensor(data, shape) } else { tensor(vec![<E as bytemuck::Zeroable>::zeroed(); 1], [1]) }
             };
@@ -105,41 +119,105 @@ impl EngineBackend for Flex {
     }
 }
 
-fn forward<E: Storage>(inputs: &Inputs<'_, E>) -> (FlexTensor, FlexTensor, FlexTensor, FlexTensor) {
+/// The forward pass, with what its plan keeps.
+fn forward<E: Storage>(
+    inputs: &Inputs<'_, E>,
+) -> (FlexTensor, FlexTensor, FlexTensor, FlexTensor, FlexTensor) {
     let spec = inputs.spec;
-    let (out, kept) = if spec.plan == Plan::Store {
-        let (rows, classes) = (inputs.live.len(), inputs.classes);
-        let mut logits = core_tensor::ext::flex::Output::<Compute<E>>::new(rows * classes);
-        let spare = logits.spare();
-        // SAFETY: the forward pass writes every logit before it reads it.
-        #[allow(unsafe_code)]
-        let data = unsafe {
-            core::slice::from_raw_parts_mut(spare.as_mut_ptr().cast::<Compute<E>>(), spare.len())
-        };
-        let out = inputs.forward(Some(&MatrixMut::rows(data, rows, classes)));
-        // SAFETY: as above.
-        #[allow(unsafe_code)]
-        let data = unsafe { logits.finish() };
-        (out, tensor(data, [rows, classes]))
-    } else {
-        (
-            inputs.forward(None),
-            tensor(scratch::<Compute<E>>(1), [1, 1]),
-        )
+    let (live, classes, width) = (inputs.live.len(), inputs.classes, inputs.width);
+    let mut links = vec![0_u32];
+    let (out, kept) = match spec.plan {
+        Plan::Store | Plan::ForwardGradient if !spec.needs.nothing() => {
+            let store = spec.plan == Plan::Store;
+            let columns = if store { classes } else { width };
+            let mut all = Output::<Compute<E>>::new(live * columns);
+            let spare = all.spare();
+            spec.monitor.keep(size_of_val(spare));
+            // SAFETY: the forward pass writes all of it before it reads.
+            #[allow(unsafe_code)]
+            let data = unsafe {
+                core::slice::from_raw_parts_mut(
+                    spare.as_mut_ptr().cast::<Compute<E>>(),
+                    spare.len(),
+                )
+            };
+            let all_rows = MatrixMut::rows(data, live, columns);
+            let keep = if store {
+                Kept::Logits(all_rows)
+            } else {
+                Kept::Sums(all_rows)
+            };
+            let out = inputs.forward(keep);
+            // SAFETY: as above.
+            #[allow(unsafe_code)]
+            let data = unsafe { all.finish() };
+            (out, tensor(data, [live, columns]))
+        }
+        Plan::Filtered(_) if !spec.needs.nothing() => {
+            let mut record = Record::new();
+            let out = inputs.forward(Kept::Record(&mut record));
+            spec.monitor
+                .keep(record.classes.len() * 4 + size_of_val(&record.logits[..]));
+            links = record.offsets;
+            links.extend(record.classes);
+            let entries = record.logits.len();
+            (out, tensor(record.logits, [entries]))
+        }
+        _ => (
+            inputs.forward(Kept::Nothing),
+            tensor(Vec::<Compute<E>>::new(), [0]),
+        ),
     };
-    let top = if spec.top > 0 {
-        tensor_of(out.top, [inputs.tokens, spec.top])
-    } else {
-        tensor_of(vec![0], [1, 1])
-    };
+    let integers = |data: TensorData| FlexTensor::from_data(data);
+    let places = links.len();
     (
         tensor(out.rows, [inputs.tokens, spec.columns()]),
-        tensor(out.state, [inputs.tokens, forward::state::COLUMNS]),
+        tensor(out.state, [inputs.tokens, state::COLUMNS]),
         kept,
-        top,
+        integers(TensorData::new(links, [places])),
+        integers(TensorData::new(out.top, [inputs.tokens, spec.top])),
     )
 }
 
-fn tensor_of(data: Vec<i64>, shape: [usize; 2]) -> FlexTensor {
-    FlexTensor::from_data(burn::tensor::TensorData::new(data, shape))
+/// The backward pass of the plan.
+fn backward<E: Storage>(
+    inputs: &Inputs<'_, E>,
+    above: &Above<'_, Compute<E>>,
+    kept: &FlexTensor,
+    links: &FlexTensor,
+) -> Gradient<E> {
+    let needs = inputs.spec.needs;
+    let (fast, dense) = match inputs.spec.plan {
+        Plan::ForwardGradient => {
+            let dense = Needs {
+                hidden: false,
+                ..needs
+            };
+            (inputs.gradient_from_sums(above, matrix(kept)), dense)
+        }
+        Plan::Filtered(filter) => {
+            let sparse = Needs {
+                hidden: needs.hidden && !filter.full_hidden,
+                classifier: needs.classifier && !filter.full_classifier,
+                bias: needs.bias && !filter.full_classifier,
+            };
+            let (offsets, classes) = links.storage::<u32>().split_at(inputs.live.len() + 1);
+            let entries = sparse::Kept {
+                offsets,
+                classes,
+                logits: kept.storage(),
+            };
+            let dense = Needs {
+                hidden: needs.hidden && filter.full_hidden,
+                classifier: needs.classifier && filter.full_classifier,
+                bias: needs.bias && filter.full_classifier,
+            };
+            (inputs.sparse_gradient(above, entries, sparse), dense)
+        }
+        Plan::Auto | Plan::Store | Plan::Recompute => (Gradient::default(), needs),
+    };
+    if dense.nothing() {
+        return fast;
+    }
+    fast.or(inputs.gradient(above, dense))
 }

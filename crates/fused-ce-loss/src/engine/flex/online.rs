@@ -55,9 +55,13 @@ impl Partial {
 }
 
 /// The [`Partial`] of a piece of a row, the target among it (if any) already replaced by [`Real::NEG_INFINITY`].
+/// Its `max` is at least `floor`, the largest logit of earlier pieces.
 pub(super) struct Scan<'a, T> {
     pub(super) row: &'a [T],
+    pub(super) floor: T,
     pub(super) entropy: bool,
+    /// Where `e^{z − max}` goes, if it is wanted.
+    pub(super) exponentials: Option<&'a mut [T]>,
 }
 
 impl<T: Real> Kernel for Scan<'_, T> {
@@ -66,16 +70,12 @@ impl<T: Real> Kernel for Scan<'_, T> {
     #[inline(always)]
     fn run(self) -> Partial {
         let row = self.row;
-        let max = reduce(T::NEG_INFINITY, row, |a, x| x.larger(a), |a, b| a.larger(b));
+        let max = reduce(self.floor, row, |a, x| x.larger(a), |a, b| a.larger(b));
         let mut found = Partial::EMPTY;
         if max == T::NEG_INFINITY {
             // Nothing but −∞, or NaN, which the sum must carry on.
-            let sum = reduce(
-                T::ZERO,
-                row,
-                |a, x| if x == T::NEG_INFINITY { a } else { a + x },
-                |a, b| a + b,
-            );
+            let skip = |a, x| if x == T::NEG_INFINITY { a } else { a + x };
+            let sum = reduce(T::ZERO, row, skip, |a, b| a + b);
             if sum != T::ZERO {
                 found = Partial {
                     max: f64::NAN,
@@ -83,14 +83,25 @@ impl<T: Real> Kernel for Scan<'_, T> {
                     ..found
                 };
             }
+            if let Some(out) = self.exponentials {
+                out.fill(sum);
+            }
             return found;
         }
-        let sum = reduce(
-            T::ZERO,
-            row,
-            |a, x| a + (x - max).exponential(),
-            |a, b| a + b,
-        );
+        let sum = match self.exponentials {
+            Some(out) => {
+                out.iter_mut()
+                    .zip(row)
+                    .for_each(|(e, &x)| *e = (x - max).exponential());
+                reduce(T::ZERO, out, |a, e| a + e, |a, b| a + b)
+            }
+            None => reduce(
+                T::ZERO,
+                row,
+                |a, x| a + (x - max).exponential(),
+                |a, b| a + b,
+            ),
+        };
         found.max = max.to_f64();
         found.sum = sum.to_f64();
         if self.entropy {

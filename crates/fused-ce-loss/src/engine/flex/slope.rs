@@ -17,6 +17,46 @@ pub(super) struct Slope<T> {
     pub(super) dense: T,
 }
 
+impl<T: Real> Slope<T> {
+    /// `g_v` without what weights add, from `log p_v` and `p_v`.
+    #[inline(always)]
+    pub(super) fn at(&self, log_p: T, p: T) -> T {
+        if p == T::ZERO {
+            return T::ZERO;
+        }
+        p * (self.normaliser - self.surprise * (log_p + self.entropy))
+    }
+
+    /// `g_y` of a target with `lse − z_y = nll`, whose part from that is `from_nll (p_y − 1)`.
+    pub(super) fn at_target(&self, nll: T, from_nll: T) -> T {
+        // p_y − 1 = e^{−nll} − 1 without cancellation.
+        let (log_p, p) = (-nll, (-nll).exponential());
+        let from_lse = self.normaliser - from_nll;
+        let g = p * (from_lse - self.surprise * (log_p + self.entropy));
+        from_nll.fma(log_p.exponential_minus_one(), g)
+    }
+}
+
+/// `log p` of a logit.
+#[inline(always)]
+pub(super) fn share_of<T: Real>(z: T, slope: &Slope<T>) -> T {
+    (z - slope.max) - slope.log
+}
+
+/// `dz/dx = (1 − (z τ / s)²) / τ` of one logit.
+#[inline(always)]
+pub(super) fn chain_of<T: Real>(z: T, shape: LogitShape<T>) -> T {
+    let rate = T::ONE / shape.temperature;
+    match shape.cap {
+        Some(cap) => {
+            let t = z * (shape.temperature / cap);
+            // (1 − t)(1 + t) keeps its accuracy where the cap saturates.
+            (T::ONE - t) * (T::ONE + t) * rate
+        }
+        None => rate,
+    }
+}
+
 /// Turns logits into their gradient, in place.
 pub(super) struct Differentiate<'a, T> {
     pub(super) row: &'a mut [T],
@@ -36,24 +76,14 @@ impl<T: Real> Kernel for Differentiate<'_, T> {
             weights,
             dense,
         } = self;
-        let Slope {
-            max,
-            log,
-            entropy,
-            normaliser,
-            surprise,
-            ..
-        } = slope;
-        if surprise == T::ZERO {
+        if slope.surprise == T::ZERO {
             for x in row.iter_mut() {
-                *x = ((*x - max) - log).exponential() * normaliser;
+                *x = share_of(*x, &slope).exponential() * slope.normaliser;
             }
         } else {
             for x in row.iter_mut() {
-                let log_p = (*x - max) - log;
-                let p = log_p.exponential();
-                let g = p * (normaliser - surprise * (log_p + entropy));
-                *x = if p == T::ZERO { T::ZERO } else { g };
+                let log_p = share_of(*x, &slope);
+                *x = slope.at(log_p, log_p.exponential());
             }
         }
         if let Some(u) = weights {
@@ -81,17 +111,8 @@ impl<T: Real> Kernel for Chain<'_, T> {
 
     #[inline(always)]
     fn run(self) {
-        let rate = T::ONE / self.shape.temperature;
-        match self.shape.cap {
-            Some(cap) => {
-                let inverse = self.shape.temperature / cap;
-                for (out, &z) in self.out.iter_mut().zip(self.row) {
-                    let t = z * inverse;
-                    // (1 − t)(1 + t) keeps its accuracy where the cap saturates.
-                    *out = (T::ONE - t) * (T::ONE + t) * rate;
-                }
-            }
-            None => self.out.fill(rate),
+        for (out, &z) in self.out.iter_mut().zip(self.row) {
+            *out = chain_of(z, self.shape);
         }
     }
 }

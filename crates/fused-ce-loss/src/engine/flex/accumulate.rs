@@ -1,0 +1,83 @@
+//! Sums of few scaled rows: the products of a sparse matrix.
+
+use super::inputs::Inputs;
+use super::matrix::Matrix;
+use core_tensor::cpu::{Isa, Kernel, Real, RowsMut, Storage, for_each_task};
+use core_tensor::ext::flex::{Compute, scratch};
+
+/// `out += Σ_k by_k x_k`, in the order of the terms.
+pub(super) struct Accumulate<'a, T> {
+    pub(super) out: &'a mut [T],
+    pub(super) terms: &'a [(T, &'a [T])],
+}
+
+impl<T: Real> Kernel for Accumulate<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { out, terms } = self;
+        // Four at a time: `out` is loaded and stored once for all of them.
+        let (fours, rest) = terms.as_chunks::<4>();
+        for &[(a, w), (b, x), (c, y), (d, z)] in fours {
+            for ((((out, &w), &x), &y), &z) in out.iter_mut().zip(w).zip(x).zip(y).zip(z) {
+                *out = d.fma(z, c.fma(y, b.fma(x, a.fma(w, *out))));
+            }
+        }
+        for &(a, w) in rest {
+            out.iter_mut()
+                .zip(w)
+                .for_each(|(out, &w)| *out = a.fma(w, *out));
+        }
+    }
+}
+
+/// Rows that are summed in the compute type before they go into a wider sum.
+const BLOCK: usize = 64;
+
+/// `Σ_r weight(r) x_r`; rows of weight 0 are not read.
+pub(super) fn weighted_sum<E: Storage>(
+    x: Matrix<'_, E>,
+    width: usize,
+    weight: impl Fn(usize) -> Compute<E> + Sync,
+) -> Vec<Compute<E>> {
+    let blocks = x.height().div_ceil(BLOCK);
+    // A task has many blocks, so that the partial sums stay few.
+    let tasks = blocks.div_ceil(64).max(1);
+    let mut parts = vec![0.0_f64; tasks * width];
+    let rows = RowsMut::new(&mut parts, width);
+    for_each_task(tasks, |task| {
+        // SAFETY: every task has its own row.
+        #[allow(unsafe_code)]
+        let total = unsafe { rows.piece(task, 0..width) };
+        let isa = Isa::detect();
+        let (mut part, mut wide) = (scratch::<Compute<E>>(width), scratch::<Compute<E>>(width));
+        for block in task * 64..blocks.min((task + 1) * 64) {
+            part.fill(Real::ZERO);
+            for r in block * BLOCK..x.height().min((block + 1) * BLOCK) {
+                let by = weight(r);
+                if by != Real::ZERO {
+                    let row = x.widened_row(r, &mut wide);
+                    isa.run(Accumulate {
+                        out: &mut part,
+                        terms: &[(by, row)],
+                    });
+                }
+            }
+            total
+                .iter_mut()
+                .zip(&part)
+                .for_each(|(t, p)| *t += p.to_f64());
+        }
+    });
+    let column = |c: usize| (0..tasks).map(|t| parts[t * width + c]).sum::<f64>();
+    (0..width).map(|c| Real::from_f64(column(c))).collect()
+}
+
+impl<E: Storage> Inputs<'_, E> {
+    /// `Σ_v u_v c_v` with the weights common to all rows.
+    pub(super) fn common_row(&self) -> Option<Vec<Compute<E>>> {
+        let u = self.weights?;
+        Some(weighted_sum(self.classifier, self.width, |v| u[v]))
+    }
+}
