@@ -4,6 +4,7 @@ mod gelu;
 #[cfg(feature = "import")]
 pub mod import;
 pub mod layers;
+mod product;
 pub mod scan;
 pub mod tasks;
 

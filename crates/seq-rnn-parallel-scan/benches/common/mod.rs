@@ -56,6 +56,12 @@ impl Problem {
         }
     }
 
+    /// The same layer in its deterministic mode.
+    pub fn deterministic(mut self) -> Self {
+        self.layer.deterministic = true;
+        self
+    }
+
     fn run(&self, x: Tensor<3>) -> Tensor<3> {
         match self.kind {
             Kind::Op => scan(CELL, x, ScanOptions::default()).states,

@@ -48,6 +48,9 @@ pub struct MinRnnBlockConfig {
     /// Initial bias towards remembering, see [`MinGruConfig::forget_bias`].
     #[config(default = 0.0)]
     pub forget_bias: f64,
+    /// Whether all linear maps are as [`MinRnn::deterministic`] has them.
+    #[config(default = false)]
+    pub deterministic: bool,
 }
 
 impl MinRnnBlockConfig {
@@ -69,6 +72,7 @@ impl MinRnnBlockConfig {
                 .with_bias(self.bias)
                 .with_learned_initial(self.learned_initial)
                 .with_forget_bias(self.forget_bias)
+                .with_deterministic(self.deterministic)
                 .init(device),
             Cell::MinLstm {
                 candidate,
@@ -80,6 +84,7 @@ impl MinRnnBlockConfig {
                 .with_bias(self.bias)
                 .with_learned_initial(self.learned_initial)
                 .with_forget_bias(self.forget_bias)
+                .with_deterministic(self.deterministic)
                 .init(device),
             Cell::Linear | Cell::Log => panic!("MinRnnBlock: expected a minGRU or minLSTM cell"),
         };
@@ -89,6 +94,7 @@ impl MinRnnBlockConfig {
                 CausalConvConfig::new(d_model)
                     .with_kernel(self.conv_kernel)
                     .with_pointwise(self.conv_pointwise)
+                    .with_deterministic(self.deterministic)
                     .init(device)
             }),
             conv_norm: (self.conv_kernel > 0 && self.conv_norm).then(norm),
@@ -98,6 +104,7 @@ impl MinRnnBlockConfig {
                 norm: norm(),
                 up: LinearConfig::new(d_model, self.mlp * d_model).init(device),
                 down: LinearConfig::new(self.mlp * d_model, d_model).init(device),
+                deterministic: self.deterministic,
             }),
             dropout: DropoutConfig::new(self.dropout).init(),
         }
@@ -132,6 +139,9 @@ pub struct Mlp {
     pub up: Linear,
     /// Back.
     pub down: Linear,
+    /// See [`MinRnn::deterministic`].
+    #[module(skip)]
+    pub deterministic: bool,
 }
 
 impl MinRnnBlock {
@@ -173,8 +183,9 @@ impl MinRnnBlock {
         let x = x + self.dropout.forward(out.states);
         let x = match &self.mlp {
             Some(mlp) => {
-                let wide = gelu(linear(&mlp.up, mlp.norm.forward(x.clone())));
-                x + self.dropout.forward(linear(&mlp.down, wide))
+                let wide = linear(&mlp.up, mlp.norm.forward(x.clone()), mlp.deterministic);
+                let y = linear(&mlp.down, gelu(wide), mlp.deterministic);
+                x + self.dropout.forward(y)
             }
             None => x,
         };

@@ -17,6 +17,9 @@ pub struct CausalConvConfig {
     /// Whether a linear map of the features follows.
     #[config(default = true)]
     pub pointwise: bool,
+    /// Whether that map is as [`MinRnn::deterministic`](super::MinRnn::deterministic) has it.
+    #[config(default = false)]
+    pub deterministic: bool,
 }
 
 /// Depthwise convolution over the current and the `kernel − 1` preceding steps, then by default a
@@ -31,6 +34,9 @@ pub struct CausalConv {
     pub bias: Param<Tensor<1>>,
     /// The map of the features after it, if any.
     pub pointwise: Option<Linear>,
+    /// See [`MinRnn::deterministic`](super::MinRnn::deterministic).
+    #[module(skip)]
+    pub deterministic: bool,
 }
 
 impl CausalConvConfig {
@@ -43,6 +49,7 @@ impl CausalConvConfig {
             d_model,
             kernel,
             pointwise,
+            deterministic,
         } = *self;
         assert!(d_model > 0 && kernel > 0, "CausalConv: sizes must not be 0");
         // As PyTorch's Conv1d with one group per channel: U(±1/√kernel).
@@ -55,6 +62,7 @@ impl CausalConvConfig {
             weight: uniform.init([kernel, d_model], device),
             bias: uniform.init([d_model], device),
             pointwise: pointwise.then(|| LinearConfig::new(d_model, d_model).init(device)),
+            deterministic,
         }
     }
 }
@@ -120,7 +128,7 @@ impl CausalConv {
         }
         let tail = padded.slice(s![.., time..time + before, ..]);
         let y = match &self.pointwise {
-            Some(pointwise) => linear(pointwise, y),
+            Some(pointwise) => linear(pointwise, y, self.deterministic),
             None => y,
         };
         (y, tail)

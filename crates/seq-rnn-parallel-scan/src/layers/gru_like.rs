@@ -35,6 +35,9 @@ pub struct GruLikeConfig {
     /// How the forget factor arises.
     #[config(default = "Transition::Positive")]
     pub transition: Transition,
+    /// See [`MinRnn::deterministic`].
+    #[config(default = false)]
+    pub deterministic: bool,
 }
 
 /// minGRU layers in the shape of `torch.nn.GRU`: `(out, h_n) = rnn(x, h_0)`, states
@@ -71,6 +74,7 @@ impl GruLikeConfig {
                 .with_bias(self.bias)
                 .with_candidate(self.candidate)
                 .with_transition(self.transition)
+                .with_deterministic(self.deterministic)
                 .init(device)
         };
         GruLike {

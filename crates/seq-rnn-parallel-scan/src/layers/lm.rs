@@ -29,6 +29,7 @@ impl MinRnnLmConfig {
             head: LinearConfig::new(d_model, self.vocabulary)
                 .with_bias(false)
                 .init(device),
+            deterministic: self.stack.block.deterministic,
         }
     }
 }
@@ -42,6 +43,9 @@ pub struct MinRnnLm {
     pub stack: MinRnnStack,
     /// Features to logits.
     pub head: Linear,
+    /// Whether the head, too, is as [`MinRnn::deterministic`](super::MinRnn::deterministic) has it.
+    #[module(skip)]
+    pub deterministic: bool,
 }
 
 impl MinRnnLm {
@@ -56,7 +60,7 @@ impl MinRnnLm {
         state: Option<StackState>,
     ) -> (Tensor<3>, StackState) {
         let (x, state) = self.hidden(tokens, state);
-        (linear(&self.head, x), state)
+        (linear(&self.head, x, self.deterministic), state)
     }
 
     /// What the head sees, `[batch, time, d_model]`: for losses that compute no logits.

@@ -1,6 +1,7 @@
 //! minGRU and minLSTM as layers.
 
 use super::InitialState;
+use crate::product::product;
 use crate::scan::reference::activate;
 use crate::scan::{Candidate, Cell, ScanOptions, ScanOutput, Transition, scan};
 use burn::config::Config;
@@ -35,6 +36,10 @@ pub struct MinGruConfig {
     /// Initial bias of the gate towards remembering, `z = σ(k − forget_bias)`; needs `bias`.
     #[config(default = 0.0)]
     pub forget_bias: f64,
+    /// Whether the projections sum in an order of their own on the CPU, so that outputs and states have
+    /// the same bits run as a whole, in chunks, step by step or packed; see [`MinRnn::deterministic`].
+    #[config(default = false)]
+    pub deterministic: bool,
 }
 
 /// Configuration of a minLSTM layer; [`MinLstmConfig::init`] makes it.
@@ -63,6 +68,10 @@ pub struct MinLstmConfig {
     /// scales it up to 3.
     #[config(default = 0.0)]
     pub forget_bias: f64,
+    /// Whether the projections sum in an order of their own on the CPU, so that outputs and states have
+    /// the same bits run as a whole, in chunks, step by step or packed; see [`MinRnn::deterministic`].
+    #[config(default = false)]
+    pub deterministic: bool,
 }
 
 /// A recurrent layer of the minRNN family: one projection of the input to the planes of a [`Cell`], the
@@ -99,6 +108,15 @@ pub struct MinRnn {
     /// The recurrence.
     #[module(skip)]
     pub cell: Cell,
+    /// Whether the bits of a row depend on that row alone: not on how many rows are projected at once.
+    ///
+    /// A matrix product usually picks the order of its sums by the number of rows, so that a step
+    /// agrees with the full run to rounding only. On the CPU, this makes outputs and states
+    /// bit-identical for full runs, chunks, steps and packed sequences, and these and the gradients for
+    /// any number of threads; the cost is in the book, chapter Numerics. On other devices it has no
+    /// effect but a warning through `log` (a panic with feature `strict`).
+    #[module(skip)]
+    pub deterministic: bool,
 }
 
 /// A minGRU layer, see [`MinGruConfig`].
@@ -130,6 +148,10 @@ impl MinGruConfig {
             self.learned_initial,
             device,
         );
+        let layer = MinRnn {
+            deterministic: self.deterministic,
+            ..layer
+        };
         layer.with_gate_bias(-self.forget_bias)
     }
 }
@@ -158,6 +180,10 @@ impl MinLstmConfig {
             self.learned_initial,
             device,
         );
+        let layer = MinRnn {
+            deterministic: self.deterministic,
+            ..layer
+        };
         layer.with_gate_bias(self.forget_bias)
     }
 }
@@ -181,6 +207,7 @@ impl MinRnn {
             output: d_output.map(|d_output| linear(d_hidden, d_output)),
             initial: learned_initial.then(|| Initializer::Zeros.init([d_hidden], device)),
             cell,
+            deterministic: false,
         }
     }
 
@@ -249,10 +276,10 @@ impl MinRnn {
             .as_ref()
             .map_or(x.dims()[0], |at| at.len().saturating_sub(1));
         let initial = self.initial_state(initial, sequences);
-        let planes = linear(&self.planes, x);
+        let planes = linear(&self.planes, x, self.deterministic);
         let out = scan(self.cell, planes, ScanOptions { initial, ..options });
         let states = match &self.output {
-            Some(output) => linear(output, out.states),
+            Some(output) => linear(output, out.states, self.deterministic),
             None => out.states,
         };
         ScanOutput {
@@ -293,9 +320,22 @@ impl MinRnn {
 
 /// A linear map as one product of matrices: a batch of products would read the weights per entry and
 /// sum the weight's gradient over the batch afterwards.
-pub(super) fn linear(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
-    let [batch, time, features] = x.dims();
-    let y = layer.forward(x.reshape([batch * time, features]));
+pub(super) fn linear(layer: &Linear, x: Tensor<3>, deterministic: bool) -> Tensor<3> {
+    let [batch, time, _] = x.dims();
+    let x = x.flatten::<2>(0, 1);
+    let y = if deterministic {
+        let y = product(x, layer.weight.val());
+        match &layer.bias {
+            Some(bias) => y + bias.val().unsqueeze(),
+            None => y,
+        }
+    } else {
+        layer.forward(x)
+    };
     let [_, features] = y.dims();
+    if time == 0 {
+        // Burn reads a 0 in the shape to reshape to as "as long as this axis is now".
+        return y.reshape([0, batch, features]).swap_dims(0, 1);
+    }
     y.reshape([batch, time, features])
 }
