@@ -1,123 +1,130 @@
 //! Every plan of this crate on one problem, in turn, with the memory that it says it held.
 //!
-//! `cargo bench -p fused-ce-loss --bench plans`; `SHAPE=N,D,V`, `DTYPE=bf16`, `ROUNDS=…` choose.
+//! `cargo bench -p fused-ce-loss --bench plans`. `SHAPE=N,D,V`, `FILE=….safetensors`, `DTYPE=bf16`, `ROUNDS=…` and
+//! `ONLY=store` choose; `--check` compares the plans with each other on a small problem.
 
-use burn::tensor::{DType, Device, Distribution, Int, Tensor};
-use fused_ce_loss::{Filter, LossConfig, Plan, Report, Tail, linear_cross_entropy};
-use std::time::Instant;
+mod common;
+
+use burn::tensor::{DType, Device};
+use common::{Arrays, Pass, check_only, config, median};
+use fused_ce_loss::{Filter, Plan, Tail};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-struct Problem {
-    hidden: Tensor<2>,
-    weight: Tensor<2>,
-    targets: Tensor<1, Int>,
-}
-
-impl Problem {
-    fn run(&self, plan: Plan, frozen: bool, ignored: bool, backward: bool) -> (f64, Report) {
-        let targets = if ignored {
-            let [n] = self.targets.dims();
-            let mask = Tensor::<1>::random([n], Distribution::Default, &self.targets.device())
-                .lower_elem(0.8);
-            self.targets.clone().mask_fill(mask, -100)
-        } else {
-            self.targets.clone()
-        };
-        let options = LossConfig::new()
-            .with_plan(plan)
-            .with_memory_budget(1 << 30)
-            .build()
-            .expect("options");
-        let (mut e, mut c) = (self.hidden.clone(), self.weight.clone());
-        if backward {
-            e = e.require_grad();
-            if !frozen {
-                c = c.require_grad();
-            }
-        }
-        let start = Instant::now();
-        let out = linear_cross_entropy(e, c, targets, &options);
-        let grads = backward.then(|| out.loss.backward());
-        let seconds = start.elapsed().as_secs_f64();
-        drop(grads);
-        (seconds, out.report())
-    }
-}
-
-fn main() {
-    let shape = std::env::var("SHAPE").unwrap_or_else(|_| "1024,768,32000".into());
-    let shape: Vec<usize> = shape
-        .split(',')
-        .map(|x| x.parse().expect("a number"))
-        .collect();
-    let dtype = if std::env::var("DTYPE").is_ok_and(|d| d == "bf16") {
-        DType::BF16
-    } else {
-        DType::F32
-    };
-    let rounds: usize = std::env::var("ROUNDS").map_or(5, |n| n.parse().expect("a number"));
-    let [n, d, v] = shape[..] else {
-        panic!("SHAPE=N,D,V")
-    };
-    let device = Device::flex().autodiff();
-    let normal = |shape, deviation| {
-        Tensor::<2>::random(shape, Distribution::Normal(0.0, deviation), &device).cast(dtype)
-    };
-    let problem = Problem {
-        hidden: normal([n, d], 1.0 / (d as f64).sqrt()).detach(),
-        weight: normal([v, d], 1.0).detach(),
-        targets: Tensor::<1, Int>::random([n], Distribution::Uniform(0.0, v as f64), &device),
-    };
-    let filter = Filter {
+fn cases() -> Vec<(&'static str, Plan, Pass)> {
+    let drop = Filter {
         tail: Tail::Drop,
         ..Filter::default()
     };
-    let cases = [
-        ("forward only", Plan::Recompute, false, false, false),
-        ("store", Plan::Store, false, false, true),
-        ("recompute", Plan::Recompute, false, false, true),
-        ("filtered, drop", Plan::Filtered(filter), false, false, true),
+    vec![
+        ("forward only", Plan::Recompute, Pass::Forward),
+        ("store", Plan::Store, Pass::Train),
+        ("recompute", Plan::Recompute, Pass::Train),
+        ("filtered, tail dropped", Plan::Filtered(drop), Pass::Train),
         (
-            "filtered, stochastic",
+            "filtered, tail drawn",
             Plan::Filtered(Filter::default()),
-            false,
-            false,
-            true,
+            Pass::Train,
         ),
         (
             "forward gradient, frozen",
             Plan::ForwardGradient,
-            true,
-            false,
-            true,
+            Pass::Frozen,
         ),
-        ("recompute, frozen", Plan::Recompute, true, false, true),
-        ("store, frozen", Plan::Store, true, false, true),
-        ("store, 80 % ignored", Plan::Store, false, true, true),
-    ];
+        ("recompute, frozen", Plan::Recompute, Pass::Frozen),
+        ("store, frozen", Plan::Store, Pass::Frozen),
+        ("store, 80 % ignored", Plan::Store, Pass::Ignored),
+    ]
+}
+
+fn check() {
+    let arrays = Arrays::generated([65, 24, 700], &Device::flex(), DType::F32);
+    for pass in [Pass::Train, Pass::Frozen, Pass::Ignored] {
+        let want = arrays.run(config(Plan::Store), pass).2;
+        for (name, plan, own) in cases() {
+            // A filter is not exact; the tests bound its error.
+            if own != pass || matches!(plan, Plan::Filtered(_)) {
+                continue;
+            }
+            let got = arrays.run(config(plan), pass).2;
+            let close =
+                |a: f64, b: f64| (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-5 * b.abs();
+            assert!(
+                close(got.loss, want.loss) && close(got.hidden_dot, want.hidden_dot),
+                "{name}"
+            );
+            assert!(close(got.weight_dot, want.weight_dot), "{name}");
+        }
+    }
+    println!("all plans agree");
+}
+
+fn main() {
+    if check_only() {
+        return check();
+    }
+    let variable = |name: &str| std::env::var(name).ok();
+    let dtype = if variable("DTYPE").as_deref() == Some("bf16") {
+        DType::BF16
+    } else {
+        DType::F32
+    };
+    let rounds: usize = variable("ROUNDS").map_or(5, |n| n.parse().expect("ROUNDS is a number"));
+    let device = Device::flex();
+    let arrays = match variable("FILE") {
+        Some(path) => Arrays::stored(&path, &device, dtype),
+        None => {
+            let shape = variable("SHAPE").unwrap_or_else(|| "1024,768,32000".into());
+            let shape: Vec<usize> = shape
+                .split(',')
+                .map(|x| x.parse().expect("a number"))
+                .collect();
+            Arrays::generated(shape.try_into().expect("SHAPE=N,D,V"), &device, dtype)
+        }
+    };
+    let only = variable("ONLY").unwrap_or_default();
+    let cases: Vec<_> = cases()
+        .into_iter()
+        .filter(|c| c.0.starts_with(&only))
+        .collect();
+    let [n, d, v] = arrays.shape();
+    let threads = core_tensor::cpu::threads();
     println!(
-        "{n} × {d} × {v} {dtype:?}, {} threads, median and least of {rounds}",
-        core_tensor::cpu::threads()
+        "N {n}, D {d}, V {v}, {dtype:?}, {threads} threads, median (least) of {rounds} interleaved rounds\n"
     );
+    println!(
+        "| plan | ms | held, MB | predicted, MB | entries kept | drawn | tail mass, mean (largest) |"
+    );
+    println!("|---|---|---|---|---|---|---|");
     let mut times = vec![Vec::new(); cases.len()];
-    let mut reports = vec![Report::default(); cases.len()];
+    let mut reports = vec![None; cases.len()];
     for round in 0..=rounds {
-        for (i, &(_, plan, frozen, ignored, backward)) in cases.iter().enumerate() {
-            let (seconds, report) = problem.run(plan, frozen, ignored, backward);
-            reports[i] = report;
+        for (i, &(_, plan, pass)) in cases.iter().enumerate() {
+            let (seconds, out, _) = arrays.run(config(plan), pass);
+            reports[i] = Some(out.report());
             if round > 0 {
                 times[i].push(seconds);
             }
         }
     }
-    for ((name, ..), (mut times, report)) in cases.iter().zip(times.into_iter().zip(reports)) {
-        times.sort_by(f64::total_cmp);
+    for ((name, ..), (times, report)) in cases.iter().zip(times.into_iter().zip(reports)) {
+        let report = report.expect("at least one round");
+        let least = times.iter().copied().fold(f64::INFINITY, f64::min);
+        let filter = report.filter.map_or_else(String::new, |f| {
+            let share = |count: u64| 100.0 * count as f64 / f.entries as f64;
+            format!(
+                "{:.3} % | {:.3} % | {:.4} ({:.3})",
+                share(f.kept),
+                share(f.drawn),
+                f.tail_mass,
+                f.largest_tail_mass
+            )
+        });
         println!(
-            "{name:>28}: {:7.1} {:7.1} ms, held {:6.1} MB of {:6.1} predicted",
-            1e3 * times[times.len() / 2],
-            1e3 * times[0],
+            "| {name} | {:.0} ({:.0}) | {:.1} | {:.1} | {filter}",
+            1e3 * median(times),
+            1e3 * least,
             report.peak_bytes as f64 / 1e6,
             report.predicted_bytes as f64 / 1e6,
         );

@@ -121,7 +121,7 @@ impl<E: Storage> Inputs<'_, E> {
                 let classes = g * group..self.classes.min((g + 1) * group);
                 self.forward_tiles(&gathered, hidden, block, g, classes);
             });
-            for (i, at) in range.enumerate() {
+            for (i, at) in range.clone().enumerate() {
                 let parts = || (0..groups).map(|g| g * tokens + i);
                 let all = parts().fold(Partial::EMPTY, |all, p| all.merge(partials[p]));
                 let row = self.live[at];
@@ -133,12 +133,7 @@ impl<E: Storage> Inputs<'_, E> {
                         let sums = parts().map(|p| (partials[p].max, &sums[p * width..][..width]));
                         normalise(kept, sums, all.row(at));
                     }
-                    Kept::Record(record) => {
-                        let filter = Sieve::of(self.spec);
-                        let parts = parts().map(|p| core::mem::take(&mut records[p]));
-                        record.finish_row(&filter, row, kept, parts);
-                    }
-                    Kept::Nothing | Kept::Logits(_) => {}
+                    Kept::Nothing | Kept::Logits(_) | Kept::Record(_) => {}
                 }
                 if top > 0 {
                     let mut list = TopList::new(top);
@@ -146,6 +141,26 @@ impl<E: Storage> Inputs<'_, E> {
                     list.write(&mut out.top[row * top..][..top]);
                     let values = row * columns + column::PICKS + self.spec.picks;
                     list.write_values(&mut out.rows[values..][..top]);
+                }
+            }
+            if let Kept::Record(record) = &mut keep {
+                let sieve = Sieve::of(self.spec);
+                let all = RowsMut::new(&mut records, tokens);
+                for_each_task(tokens.div_ceil(16), |task| {
+                    for i in task * 16..tokens.min((task + 1) * 16) {
+                        let row = self.live[range.start + i];
+                        let kept = &out.state[row * state::COLUMNS..][..state::COLUMNS];
+                        for g in 0..groups {
+                            // SAFETY: every token belongs to one task.
+                            #[allow(unsafe_code)]
+                            let own = unsafe { &mut all.piece(g, i..i + 1)[0] };
+                            own.settle(&sieve, row, kept);
+                        }
+                    }
+                });
+                for i in 0..tokens {
+                    let parts = (0..groups).map(|g| core::mem::take(&mut records[g * tokens + i]));
+                    record.push_row(parts);
                 }
             }
         }

@@ -16,8 +16,10 @@ use core::ops::Range;
 use core_tensor::cpu::{Isa, Real, RowsMut, Storage, for_each_task};
 use core_tensor::ext::flex::{Compute, scratch};
 
-/// Tokens of one task.
-const TASK_TOKENS: usize = 256;
+/// Tokens of a task that differentiates logits.
+const SLOPE_TOKENS: usize = 256;
+/// Tokens of a task that multiplies: so many that packing the other factor does not count.
+const TASK_TOKENS: usize = 512;
 
 /// The gradients, empty where none is wanted.
 #[derive(Debug)]
@@ -177,12 +179,12 @@ impl<E: Storage> Inputs<'_, E> {
         let isa = Isa::detect();
         let shape = LogitShape::new(self.spec);
         let (tokens, width) = (range.len(), self.width);
-        let blocks = tokens.div_ceil(TASK_TOKENS);
+        let blocks = tokens.div_ceil(SLOPE_TOKENS);
         let tiles = classes.len().div_ceil(TILE_CLASSES);
         let out = MatrixMut::rows(out, tokens, classes.len());
         for_each_task(blocks * tiles, |task| {
             let (block, tile) = (task / tiles, task % tiles);
-            let block = block * TASK_TOKENS..tokens.min((block + 1) * TASK_TOKENS);
+            let block = block * SLOPE_TOKENS..tokens.min((block + 1) * SLOPE_TOKENS);
             let tile = tile * TILE_CLASSES..classes.len().min((tile + 1) * TILE_CLASSES);
             // SAFETY: every task has its own tile.
             #[allow(unsafe_code)]

@@ -7,7 +7,7 @@
 use super::forward::state;
 use crate::engine::spec::Spec;
 use crate::plan::{Filter, Plan, Tail};
-use core_tensor::cpu::{Kernel, Real};
+use core_tensor::cpu::{Isa, Kernel, Real};
 
 /// Entries of a list that are worth going through again for those that the sum has outgrown.
 const PRUNE: usize = 1024;
@@ -15,14 +15,16 @@ const PRUNE: usize = 1024;
 /// Entries of one row from one group of classes, in the order of the classes.
 #[derive(Debug, Clone)]
 pub(super) struct RowRecord<T> {
-    entries: Vec<(u32, T)>,
+    classes: Vec<u32>,
+    logits: Vec<T>,
     limit: usize,
 }
 
 impl<T> Default for RowRecord<T> {
     fn default() -> Self {
         Self {
-            entries: Vec::new(),
+            classes: Vec::new(),
+            logits: Vec::new(),
             limit: PRUNE,
         }
     }
@@ -69,12 +71,34 @@ impl Sieve {
             seed,
         }
     }
+}
 
-    /// An entry is kept if its probability exceeds this share of the threshold, uniform in `(0, 1)`.
-    pub(super) fn share(&self, row: usize, class: u32) -> f64 {
-        match self.seed {
-            None => 1.0,
-            Some(seed) => uniform::<f64>(hash(key(seed, row), class)),
+/// What a probability has to exceed: the threshold, or a share of it, uniform in `(0, 1)`, drawn for the entry.
+#[derive(Debug, Clone, Copy)]
+struct Bar<T> {
+    height: T,
+    key: Option<u32>,
+}
+
+impl<T: Real> Bar<T> {
+    fn new(sieve: &Sieve, row: usize, scale: f64) -> Self {
+        Self {
+            height: T::from_f64(sieve.threshold * scale),
+            key: sieve.seed.map(|seed| key(seed, row)),
+        }
+    }
+
+    /// `values[i] −` the bar of class `class(i)`, in place.
+    #[inline(always)]
+    fn subtract(&self, values: &mut [T], class: impl Fn(usize) -> u32) {
+        let height = self.height;
+        match self.key {
+            None => values.iter_mut().for_each(|p| *p = *p - height),
+            Some(key) => {
+                for (i, p) in values.iter_mut().enumerate() {
+                    *p = *p - height * uniform::<T>(hash(key, class(i)));
+                }
+            }
         }
     }
 }
@@ -138,41 +162,87 @@ impl<T: Real> Kernel for Select<'_, T> {
             running,
             record,
         } = self;
-        let cutoff = T::from_f64(filter.threshold * running.sum * SLACK);
-        // What exceeds its cutoff becomes positive.
-        match filter.seed {
-            None => exponentials.iter_mut().for_each(|e| *e = *e - cutoff),
-            Some(seed) => {
-                let key = key(seed, row);
-                for (i, e) in exponentials.iter_mut().enumerate() {
-                    *e = *e - cutoff * uniform::<T>(hash(key, (first + i) as u32));
-                }
-            }
-        }
+        // What exceeds its bar becomes positive.
+        let bar = Bar::<T>::new(&filter, row, running.sum * SLACK);
+        bar.subtract(exponentials, |i| (first + i) as u32);
         for (c, chunk) in exponentials.chunks(32).enumerate() {
             if chunk.iter().fold(false, |any, &e| any | (e > T::ZERO)) {
                 for (i, &e) in chunk.iter().enumerate() {
                     if e > T::ZERO {
                         let at = c * 32 + i;
-                        record.entries.push(((first + at) as u32, logits[at]));
+                        record.classes.push((first + at) as u32);
+                        record.logits.push(logits[at]);
                     }
                 }
             }
         }
-        if record.entries.len() > record.limit {
-            record.prune(&filter, row, running);
+        if record.classes.len() > record.limit {
+            let (max, log) = (T::from_f64(running.max), T::from_f64(running.sum.ln()));
+            let bar = Bar::new(&filter, row, SLACK);
+            Sift {
+                record,
+                bar,
+                max,
+                log,
+            }
+            .run();
+            record.limit = PRUNE.max(2 * record.classes.len());
         }
     }
 }
 
+/// Drops the entries of a record that fall short of their bar.
+struct Sift<'a, T> {
+    record: &'a mut RowRecord<T>,
+    bar: Bar<T>,
+    max: T,
+    log: T,
+}
+
+impl<T: Real> Kernel for Sift<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self {
+            record,
+            bar,
+            max,
+            log,
+        } = self;
+        let mut excess = [T::ZERO; 64];
+        let mut kept = 0;
+        for first in (0..record.classes.len()).step_by(64) {
+            let count = 64.min(record.classes.len() - first);
+            let excess = &mut excess[..count];
+            let classes = &record.classes[first..first + count];
+            for (e, &z) in excess.iter_mut().zip(&record.logits[first..first + count]) {
+                *e = ((z - max) - log).exponential();
+            }
+            bar.subtract(excess, |i| classes[i]);
+            for (i, &e) in excess.iter().enumerate() {
+                // Entries only ever move to the front.
+                record.classes[kept] = record.classes[first + i];
+                record.logits[kept] = record.logits[first + i];
+                kept += usize::from(e > T::ZERO);
+            }
+        }
+        record.classes.truncate(kept);
+        record.logits.truncate(kept);
+    }
+}
+
 impl<T: Real> RowRecord<T> {
-    /// Drops what the sum has outgrown.
-    fn prune(&mut self, filter: &Sieve, row: usize, running: Running) {
-        let cutoff = filter.threshold * running.sum * SLACK;
-        let stays =
-            |&(v, z): &(u32, T)| (z.to_f64() - running.max).exp() > cutoff * filter.share(row, v);
-        self.entries.retain(stays);
-        self.limit = PRUNE.max(2 * self.entries.len());
+    /// Keeps what passes against the final normaliser.
+    pub(super) fn settle(&mut self, filter: &Sieve, row: usize, state: &[T]) {
+        let bar = Bar::new(filter, row, 1.0);
+        let (max, log) = (state[state::MAX], state[state::LOG]);
+        Isa::detect().run(Sift {
+            record: self,
+            bar,
+            max,
+            log,
+        });
     }
 }
 
@@ -194,32 +264,16 @@ impl<T: Real> Record<T> {
         }
     }
 
-    /// Appends what of `parts` passes against the final normaliser.
-    pub(super) fn finish_row(
-        &mut self,
-        filter: &Sieve,
-        row: usize,
-        state: &[T],
-        parts: impl Iterator<Item = RowRecord<T>>,
-    ) {
+    /// Appends the settled entries of a row.
+    pub(super) fn push_row(&mut self, parts: impl Iterator<Item = RowRecord<T>>) {
         for part in parts {
-            for (v, z) in part.entries {
-                let p = probability(z, state).to_f64();
-                if p >= filter.threshold || p > filter.threshold * filter.share(row, v) {
-                    self.classes.push(v);
-                    self.logits.push(z);
-                }
-            }
+            self.classes.extend(part.classes);
+            self.logits.extend(part.logits);
         }
-        let end = u32::try_from(self.classes.len())
-            .expect("linear_cross_entropy: more than 2³² entries kept");
-        self.offsets.push(end);
+        let end = u32::try_from(self.classes.len());
+        self.offsets
+            .push(end.expect("linear_cross_entropy: more than 2³² entries kept"));
     }
-}
-
-/// `e^{z − lse}`.
-pub(super) fn probability<T: Real>(z: T, state: &[T]) -> T {
-    ((z - state[state::MAX]) - state[state::LOG]).exponential()
 }
 
 #[cfg(test)]
@@ -229,11 +283,7 @@ mod tests {
     /// The shares of a row are uniform, and those of neighbouring rows and classes unrelated.
     #[test]
     fn shares_are_uniform_and_independent() {
-        let sieve = Sieve {
-            threshold: 1.0,
-            seed: Some(3),
-        };
-        let share = |row, class| sieve.share(row, class);
+        let share = |row, class| uniform::<f64>(hash(key(3, row), class));
         let n = 1 << 16;
         let mean = |f: &dyn Fn(u32) -> f64| (0..n).map(f).sum::<f64>() / f64::from(n);
         // Standard errors: 1/√12n, 1/√(180 n / 4), 1/12√n.

@@ -39,7 +39,7 @@ impl<T: Real> Slope<T> {
 
 /// `log p` of a logit.
 #[inline(always)]
-pub(super) fn share_of<T: Real>(z: T, slope: &Slope<T>) -> T {
+pub(super) fn log_share<T: Real>(z: T, slope: &Slope<T>) -> T {
     (z - slope.max) - slope.log
 }
 
@@ -78,11 +78,11 @@ impl<T: Real> Kernel for Differentiate<'_, T> {
         } = self;
         if slope.surprise == T::ZERO {
             for x in row.iter_mut() {
-                *x = share_of(*x, &slope).exponential() * slope.normaliser;
+                *x = log_share(*x, &slope).exponential() * slope.normaliser;
             }
         } else {
             for x in row.iter_mut() {
-                let log_p = share_of(*x, &slope);
+                let log_p = log_share(*x, &slope);
                 *x = slope.at(log_p, log_p.exponential());
             }
         }

@@ -8,12 +8,12 @@ use super::inputs::Inputs;
 use super::logits::LogitShape;
 use super::matrix::Matrix;
 use super::owned::Owned;
-use super::record::{Sieve, probability};
-use super::slope::{chain_of, share_of};
+use super::record::Sieve;
+use super::slope::{Slope, chain_of, log_share};
 use crate::engine::spec::{Needs, column};
 use crate::plan::FilterReport;
 use core::ops::Range;
-use core_tensor::cpu::{Isa, Real, RowsMut, Storage, for_each_task};
+use core_tensor::cpu::{Isa, Kernel, Real, RowsMut, Storage, for_each_task};
 use core_tensor::ext::flex::{Compute, scratch};
 
 /// Entries kept by the forward pass.
@@ -40,6 +40,50 @@ struct Slopes<T> {
     per_row: usize,
     /// Per live row: probability mass of the tail less that of its drawn entries.
     missing: Vec<T>,
+}
+
+/// What was kept of a row.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    /// Probability mass of the entries that are not drawn.
+    mass: f64,
+    kept: u32,
+    drawn: u32,
+}
+
+/// Gradients of the kept logits of a row; a drawn entry counts as if its probability were the threshold.
+struct EntrySlopes<'a, T> {
+    logits: &'a [T],
+    values: &'a mut [T],
+    slope: Slope<T>,
+    shape: LogitShape<T>,
+    threshold: T,
+}
+
+impl<T: Real> Kernel for EntrySlopes<'_, T> {
+    type Output = Tally;
+
+    #[inline(always)]
+    fn run(self) -> Tally {
+        let Self {
+            logits,
+            values,
+            slope,
+            shape,
+            threshold,
+        } = self;
+        let mut tally = Tally::default();
+        for (value, &z) in values.iter_mut().zip(logits) {
+            let log_p = log_share(z, &slope);
+            let p = log_p.exponential();
+            let scale = if p < threshold { threshold / p } else { T::ONE };
+            *value = slope.at(log_p, p) * scale * chain_of(z, shape);
+            tally.drawn += u32::from(p < threshold);
+            tally.mass += if p < threshold { 0.0 } else { p.to_f64() };
+        }
+        tally.kept = logits.len() as u32 - tally.drawn;
+        tally
+    }
 }
 
 /// Classes of a panel of a classifier that has to be widened or turned.
@@ -91,69 +135,61 @@ impl<E: Storage> Inputs<'_, E> {
         kept: Kept<'_, Compute<E>>,
     ) -> Slopes<Compute<E>> {
         let live = self.live.len();
-        let shape = LogitShape::new(self.spec);
         let sieve = Sieve::of(self.spec);
-        let threshold = <Compute<E> as Real>::from_f64(sieve.threshold);
-        let picks = if live == 0 {
-            0
-        } else {
-            self.picks_of(self.live[0]).len()
-        };
+        let picks = self.live.first().map_or(0, |&row| self.picks_of(row).len());
         let per_row = picks + 1;
         let mut values = scratch::<Compute<E>>(kept.classes.len());
         let mut extras = vec![(0, <Compute<E> as Real>::ZERO); live * per_row];
-        let mut missing = scratch::<Compute<E>>(live);
+        let mut tallies = vec![Tally::default(); live];
+        let entries = values.len();
+        let value_parts = RowsMut::new(&mut values, entries);
+        let extra_parts = RowsMut::new(&mut extras, per_row);
+        let tally_parts = RowsMut::new(&mut tallies, 1);
+        for_each_task(live.div_ceil(16), |task| {
+            let isa = Isa::detect();
+            for at in task * 16..live.min((task + 1) * 16) {
+                let entries = kept.row(at);
+                // SAFETY: every row belongs to one task.
+                #[allow(unsafe_code)]
+                let (values, extras, tally) = unsafe {
+                    (
+                        if entries.is_empty() {
+                            &mut []
+                        } else {
+                            value_parts.piece(0, entries.clone())
+                        },
+                        extra_parts.piece(at, 0..per_row),
+                        &mut tally_parts.piece(at, 0..1)[0],
+                    )
+                };
+                let slope = self.slope(self.live[at], above).0;
+                let shape = LogitShape::new(self.spec);
+                let threshold = Real::from_f64(sieve.threshold);
+                let logits = &kept.logits[entries];
+                *tally = isa.run(EntrySlopes {
+                    logits,
+                    values,
+                    slope,
+                    shape,
+                    threshold,
+                });
+                self.extra_slopes(at, above, extras, tally);
+            }
+        });
         let mut report = FilterReport {
             entries: (live * self.classes) as u64,
             ..FilterReport::default()
         };
-        for at in 0..live {
-            let row = self.live[at];
-            let state = self.state_of(row, above);
-            let (slope, nll, from_nll) = self.slope(row, above);
-            let (mut mass, mut count, mut drawn) = (0.0, 0, 0_u32);
-            let entries = kept.row(at);
-            for (value, &z) in values[entries.clone()]
-                .iter_mut()
-                .zip(&kept.logits[entries])
-            {
-                let p = probability(z, state);
-                let mut g = slope.at(share_of(z, &slope), p) * chain_of(z, shape);
-                if p < threshold {
-                    drawn += 1;
-                    g = g * (threshold / p);
-                } else {
-                    count += 1;
-                    mass += p.to_f64();
-                }
-                *value = g;
-            }
-            let extras = &mut extras[at * per_row..][..per_row];
-            if let Some(y) = self.targets[at] {
-                let z = (slope.max + slope.log) - nll;
-                extras[0] = (
-                    y as u32,
-                    slope.at_target(nll, from_nll) * chain_of(z, shape),
-                );
-                mass += (-nll.to_f64()).exp();
-                count += 1;
-            }
-            let columns = self.spec.columns();
-            let picked = &above.cotangent[row * columns..][..columns][column::PICKS..];
-            let logits = &above.rows[row * columns..][..columns][column::PICKS..];
-            for (k, &pick) in self.picks_of(row).iter().enumerate() {
-                if let Some(v) = pick {
-                    extras[k + 1] = (v as u32, picked[k] * chain_of(logits[k], shape));
-                }
-            }
-            let tail = (1.0 - mass).max(0.0);
+        let mut missing = scratch::<Compute<E>>(live);
+        for (missing, tally) in missing.iter_mut().zip(&tallies) {
+            let tail = (1.0 - tally.mass).max(0.0);
             // Without draws nothing stands for the tail, and nothing is made up for it.
-            missing[at] = Real::from_f64(match sieve.seed {
-                Some(_) => tail - f64::from(drawn) * sieve.threshold,
+            *missing = Real::from_f64(match sieve.seed {
+                Some(_) => tail - f64::from(tally.drawn) * sieve.threshold,
                 None => 0.0,
             });
-            report.kept += count;
-            report.drawn += u64::from(drawn);
+            report.kept += u64::from(tally.kept);
+            report.drawn += u64::from(tally.drawn);
             report.tail_mass += tail / live as f64;
             report.largest_tail_mass = report.largest_tail_mass.max(tail);
         }
@@ -163,6 +199,36 @@ impl<E: Storage> Inputs<'_, E> {
             extras,
             per_row,
             missing,
+        }
+    }
+
+    /// Gradients at the target and the picks of a live row.
+    fn extra_slopes(
+        &self,
+        at: usize,
+        above: &Above<'_, Compute<E>>,
+        extras: &mut [(u32, Compute<E>)],
+        tally: &mut Tally,
+    ) {
+        let shape = LogitShape::new(self.spec);
+        let row = self.live[at];
+        let (slope, nll, from_nll) = self.slope(row, above);
+        if let Some(y) = self.targets[at] {
+            let z = (slope.max + slope.log) - nll;
+            extras[0] = (
+                y as u32,
+                slope.at_target(nll, from_nll) * chain_of(z, shape),
+            );
+            tally.mass += (-nll.to_f64()).exp();
+            tally.kept += 1;
+        }
+        let columns = self.spec.columns();
+        let of = |x: &'_ [Compute<E>], k: usize| x[row * columns + column::PICKS + k];
+        for (k, &pick) in self.picks_of(row).iter().enumerate() {
+            if let Some(v) = pick {
+                let chain = chain_of(of(above.rows, k), shape);
+                extras[k + 1] = (v as u32, of(above.cotangent, k) * chain);
+            }
         }
     }
 
