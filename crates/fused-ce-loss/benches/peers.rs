@@ -1,7 +1,7 @@
 //! This crate beside PyTorch, in turn, on the same arrays, in the same run.
 //!
 //! `PEER_PYTHON=… cargo bench -p fused-ce-loss --bench peers` (see `benches/peers/README.md`); `FILE=….safetensors` adds a
-//! real model's hidden states. Without a peer it times this crate alone, with `--check` it does nothing that `plans` does
+//! real model's hidden states, `ONLY="train bf16"` chooses. Without a peer it times this crate alone, with `--check` it does nothing that `plans` does
 //! not do.
 
 mod common;
@@ -139,6 +139,7 @@ fn main() {
             ));
         }
     }
+    let only = std::env::var("ONLY").unwrap_or_default();
     let threads = core_tensor::cpu::threads();
     println!("{threads} threads, median of {rounds} interleaved rounds\n");
     println!(
@@ -146,16 +147,19 @@ fn main() {
     );
     println!("|---|---|---|---|---|---|---|---|---|");
     for ((plan, pass, dtype, shape, rival), file) in cases {
-        let arrays = match &file {
-            Some(path) => Arrays::stored(path, &device, dtype),
-            None => Arrays::generated(shape, &device, dtype),
-        };
         let [n, d, v] = shape;
         let name = if dtype == f32 { "f32" } else { "bf16" };
         let path = file
             .as_ref()
             .map_or_else(String::new, |path| format!(" {path}"));
         let request = format!("{rival} {} {name} {n} {d} {v}{path}", pass.name());
+        if !only.is_empty() && !format!("{plan:?} {request}").contains(&only) {
+            continue;
+        }
+        let arrays = match &file {
+            Some(path) => Arrays::stored(path, &device, dtype),
+            None => Arrays::generated(shape, &device, dtype),
+        };
         let (mut ours, mut theirs, mut held) = (Vec::new(), Vec::new(), 0);
         for round in 0..=rounds {
             let (seconds, out, digest) = arrays.run(config(plan), pass);

@@ -2,6 +2,7 @@
 
 use super::inputs::Inputs;
 use super::matrix::Matrix;
+use super::product::Product;
 use core_tensor::cpu::{Isa, Kernel, Real, RowsMut, Storage, for_each_task};
 use core_tensor::ext::flex::{Compute, scratch};
 
@@ -74,7 +75,7 @@ pub(super) fn weighted_sum<E: Storage>(
     (0..width).map(|c| Real::from_f64(column(c))).collect()
 }
 
-impl<E: Storage> Inputs<'_, E> {
+impl<E: Product> Inputs<'_, E> {
     /// `Σ_v u_v c_v` with the weights common to all rows.
     pub(super) fn common_row(&self) -> Option<Vec<Compute<E>>> {
         let u = self.weights?;

@@ -1,7 +1,6 @@
 //! Scratch memory that the call's [`Monitor`] knows of.
 
 use crate::plan::{Held, Monitor};
-use core_tensor::cpu::Real;
 
 /// A buffer that grows on demand.
 pub(super) struct Buffer<T> {
@@ -9,7 +8,7 @@ pub(super) struct Buffer<T> {
     held: Held,
 }
 
-impl<T: Real> Buffer<T> {
+impl<T: bytemuck::Pod> Buffer<T> {
     /// An empty one.
     pub(super) fn new(monitor: &Monitor) -> Self {
         Self {
@@ -30,7 +29,7 @@ impl<T: Real> Buffer<T> {
         if len > self.data.len() {
             // Exactly: `resize` would round the capacity up.
             self.data.reserve_exact(len - self.data.len());
-            self.data.resize(len, T::ZERO);
+            self.data.resize(len, T::zeroed());
             self.held.grow(len * size_of::<T>());
         }
         &mut self.data[..len]

@@ -5,11 +5,12 @@ use super::buffer::Buffer;
 use super::inputs::Inputs;
 use super::matrix::MatrixMut;
 use super::online::Partial;
+use super::product::Product;
 use super::record::{Record, RowRecord, Sieve};
 use super::tile::{Gathered, TILE_CLASSES, TILE_TOKENS, Target};
 use super::top::TopList;
 use crate::engine::spec::{Spec, column};
-use core_tensor::cpu::{Real, RowsMut, Storage, for_each_task};
+use core_tensor::cpu::{Real, RowsMut, for_each_task};
 use core_tensor::ext::flex::{Compute, scratch};
 
 /// Most groups of classes.
@@ -55,7 +56,7 @@ pub(super) enum Kept<'a, T> {
     Record(&'a mut Record<T>),
 }
 
-impl<E: Storage> Inputs<'_, E> {
+impl<E: Product> Inputs<'_, E> {
     /// Tokens of a task and classes of a group: they depend on the shapes alone, and so do the bits.
     fn partition(&self, running: bool) -> [usize; 2] {
         let groups = if running {

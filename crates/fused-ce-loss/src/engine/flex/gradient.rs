@@ -6,8 +6,9 @@ use super::buffer::Buffer;
 use super::forward::state;
 use super::inputs::Inputs;
 use super::logits::{Finish, LogitShape};
-use super::matrix::{Matrix, MatrixMut, multiply};
+use super::matrix::{Matrix, MatrixMut, convert_row};
 use super::owned::Owned;
+use super::product::Product;
 use super::slope::{Chain, Differentiate, Scale, Slope};
 use super::tile::TILE_CLASSES;
 use crate::engine::spec::{Needs, column};
@@ -66,7 +67,7 @@ pub(super) struct Above<'a, T> {
     pub(super) logits: Option<Matrix<'a, T>>,
 }
 
-impl<E: Storage> Inputs<'_, E> {
+impl<E: Product> Inputs<'_, E> {
     /// Runs the backward pass.
     pub(super) fn gradient(&self, above: &Above<'_, Compute<E>>, needs: Needs) -> Gradient<E> {
         let live = self.live.len();
@@ -82,7 +83,7 @@ impl<E: Storage> Inputs<'_, E> {
         let [together, widest] = self.spec.panel;
         let panels = self.classes.div_ceil(widest);
         let panel = self.classes.div_ceil(panels).next_multiple_of(64);
-        let mut slopes = Buffer::<Compute<E>>::zeros(monitor, panel * live.min(together));
+        let mut slopes = Buffer::<E::Factor>::zeros(monitor, panel * live.min(together));
         let indirect = needs.classifier && !classifier.direct();
         let mut narrow =
             Buffer::<Compute<E>>::zeros(monitor, if indirect { panel * width } else { 0 });
@@ -90,10 +91,8 @@ impl<E: Storage> Inputs<'_, E> {
         let (mut wide, mut gathered) = (Buffer::new(monitor), Buffer::new(monitor));
         for first in (0..self.classes).step_by(panel) {
             let classes = first..self.classes.min(first + panel);
-            let rows = self
-                .classifier
-                .block(classes.clone(), 0..width)
-                .widened(&mut wide);
+            let rows = self.classifier.block(classes.clone(), 0..width);
+            let rows = E::factor(rows, &mut wide);
             for block in (0..live).step_by(together) {
                 let range = block..live.min(block + together);
                 let hidden = self.gather(range.clone(), &mut gathered);
@@ -101,7 +100,7 @@ impl<E: Storage> Inputs<'_, E> {
                 self.logit_gradient(range.clone(), classes.clone(), hidden, rows, above, slopes);
                 let slopes = Matrix::rows(slopes, range.len(), classes.len());
                 if needs.bias {
-                    add_columns(slopes, &mut bias[classes.clone()]);
+                    add_columns::<E::Factor>(slopes, &mut bias[classes.clone()]);
                 }
                 let hidden_sums =
                     MatrixMut::rows(&mut sums, if needs.hidden { live } else { 0 }, width);
@@ -125,7 +124,7 @@ impl<E: Storage> Inputs<'_, E> {
                             hidden_sums
                                 .block(range.start + own.start..range.start + own.end, 0..width)
                         };
-                        multiply(
+                        E::multiply(
                             &mut out,
                             slopes.block(own, 0..classes.len()),
                             rows,
@@ -138,7 +137,7 @@ impl<E: Storage> Inputs<'_, E> {
                         #[allow(unsafe_code)]
                         let mut out = unsafe { class_sums.block(own.clone(), 0..width) };
                         let slopes = slopes.block(0..range.len(), own).transposed();
-                        multiply(&mut out, slopes, hidden, block > 0);
+                        E::multiply(&mut out, slopes, hidden, block > 0);
                     }
                 });
             }
@@ -171,10 +170,10 @@ impl<E: Storage> Inputs<'_, E> {
         &self,
         range: Range<usize>,
         classes: Range<usize>,
-        hidden: Matrix<'_, Compute<E>>,
-        rows: Matrix<'_, Compute<E>>,
+        hidden: Matrix<'_, E::Factor>,
+        rows: Matrix<'_, E::Factor>,
         above: &Above<'_, Compute<E>>,
-        out: &mut [Compute<E>],
+        out: &mut [E::Factor],
     ) {
         let isa = Isa::detect();
         let shape = LogitShape::new(self.spec);
@@ -186,19 +185,24 @@ impl<E: Storage> Inputs<'_, E> {
             let (block, tile) = (task / tiles, task % tiles);
             let block = block * SLOPE_TOKENS..tokens.min((block + 1) * SLOPE_TOKENS);
             let tile = tile * TILE_CLASSES..classes.len().min((tile + 1) * TILE_CLASSES);
-            // SAFETY: every task has its own tile.
+            // SAFETY: every task has its own tile, of which one view is in use at a time.
             #[allow(unsafe_code)]
-            let mut logits = unsafe { out.block(block.clone(), tile.clone()) };
+            let place = || unsafe { out.block(block.clone(), tile.clone()) };
+            let mut local = Buffer::new(&self.spec.monitor);
+            let direct = place().into_same::<Compute<E>>();
+            let rounded = direct.is_none();
+            let mut logits = direct.unwrap_or_else(|| {
+                let data = local.sized(block.len() * tile.len());
+                MatrixMut::rows(data, block.len(), tile.len())
+            });
             if above.logits.is_none() {
-                let (a, b) = (
-                    hidden.block(block.clone(), 0..width),
-                    rows.block(tile.clone(), 0..width),
-                );
-                multiply(&mut logits, a, b.transposed(), false);
+                let a = hidden.block(block.clone(), 0..width);
+                let b = rows.block(tile.clone(), 0..width);
+                E::multiply(&mut logits, a, b.transposed(), false);
             }
             let mut chain = Vec::new();
             let columns = classes.start + tile.start..classes.start + tile.end;
-            for (r, i) in block.enumerate() {
+            for (r, i) in block.clone().enumerate() {
                 let at = range.start + i;
                 let row = logits.row(r);
                 match above.logits {
@@ -211,6 +215,9 @@ impl<E: Storage> Inputs<'_, E> {
                     }
                 }
                 self.row_gradient(isa, at, columns.clone(), row, above, &mut chain);
+                if rounded {
+                    convert_row::<Compute<E>, E::Factor>(row, place().row(r));
+                }
             }
         });
     }
@@ -333,7 +340,7 @@ impl<E: Storage> Inputs<'_, E> {
 }
 
 /// Adds the sum of every column, blocks of rows first: `f32` sums of thousands of terms stay exact to some ulp.
-fn add_columns<T: Real>(x: Matrix<'_, T>, sums: &mut [T]) {
+fn add_columns<F: Storage>(x: Matrix<'_, F>, sums: &mut [Compute<F>]) {
     const ROWS: usize = 64;
     let (height, width) = (x.height(), sums.len());
     let sums = RowsMut::new(sums, width);
@@ -343,11 +350,12 @@ fn add_columns<T: Real>(x: Matrix<'_, T>, sums: &mut [T]) {
         #[allow(unsafe_code)]
         let own = unsafe { sums.piece(0, columns.clone()) };
         let mut total = vec![0.0_f64; own.len()];
-        let mut part = scratch::<T>(own.len());
+        let mut wide = scratch::<Compute<F>>(own.len());
+        let mut part = scratch::<Compute<F>>(own.len());
         for first in (0..height).step_by(ROWS) {
-            part.fill(T::ZERO);
+            part.fill(Real::ZERO);
             for r in first..height.min(first + ROWS) {
-                let row = &x.row(r)[columns.clone()];
+                let row = F::widen(&x.row(r)[columns.clone()], &mut wide);
                 part.iter_mut().zip(row).for_each(|(a, &g)| *a = *a + g);
             }
             total
@@ -356,7 +364,7 @@ fn add_columns<T: Real>(x: Matrix<'_, T>, sums: &mut [T]) {
                 .for_each(|(a, p)| *a += p.to_f64());
         }
         for (own, total) in own.iter_mut().zip(total) {
-            *own = T::from_f64(own.to_f64() + total);
+            *own = Real::from_f64(own.to_f64() + total);
         }
     });
 }

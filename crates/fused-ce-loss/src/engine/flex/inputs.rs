@@ -1,7 +1,8 @@
 //! Inputs of a call in a form that kernels can borrow from.
 
 use super::buffer::Buffer;
-use super::matrix::{Matrix, widen_row};
+use super::matrix::{Matrix, convert_row, widen_row};
+use super::product::Product;
 use crate::engine::spec::{Layout, Spec};
 use burn::tensor::DType;
 use core::ops::Range;
@@ -22,7 +23,7 @@ pub(super) struct Tensors {
 }
 
 /// A call over borrowed data.
-pub(super) struct Inputs<'a, E: Storage> {
+pub(super) struct Inputs<'a, E: Product> {
     /// `[N, D]`.
     pub(super) hidden: Matrix<'a, E>,
     /// `[V, D]`, whatever its layout in memory.
@@ -94,7 +95,7 @@ fn vector<E: Storage>(x: &FlexTensor) -> &[E] {
     &x.storage::<E>()[first..first + x.layout().shape().num_elements()]
 }
 
-impl<'a, E: Storage> Inputs<'a, E> {
+impl<'a, E: Product> Inputs<'a, E> {
     /// Reads `tensors`, which come from [`Tensors::prepare`].
     ///
     /// # Panics
@@ -178,22 +179,19 @@ impl<'a, E: Storage> Inputs<'a, E> {
         &self.picks[row * self.per_row..][..self.per_row]
     }
 
-    /// Hidden states of the live rows `range`: borrowed where they are adjacent and of the compute type, otherwise
+    /// Hidden states of the live rows `range` as a factor: borrowed where they are adjacent and of its type, otherwise
     /// gathered into `scratch`.
     pub(super) fn gather<'b>(
         &'b self,
         range: Range<usize>,
-        scratch: &'b mut Buffer<Compute<E>>,
-    ) -> Matrix<'b, Compute<E>> {
+        scratch: &'b mut Buffer<E::Factor>,
+    ) -> Matrix<'b, E::Factor> {
         let live = &self.live[range];
         let (count, width) = (live.len(), self.width);
         let adjacent = count == 0 || live[count - 1] - live[0] + 1 == count;
         if adjacent {
             let first = live.first().copied().unwrap_or(0);
-            return self
-                .hidden
-                .block(first..first + count, 0..width)
-                .widened(scratch);
+            return E::factor(self.hidden.block(first..first + count, 0..width), scratch);
         }
         let scratch = scratch.sized(count * width);
         let rows = core_tensor::cpu::RowsMut::new(scratch, width);
@@ -203,7 +201,7 @@ impl<'a, E: Storage> Inputs<'a, E> {
                 // SAFETY: every row is written by one task.
                 #[allow(unsafe_code)]
                 let row = unsafe { rows.piece(i, 0..width) };
-                widen_row::<E>(self.hidden.row(from), row);
+                convert_row::<E, E::Factor>(self.hidden.row(from), row);
             }
         });
         Matrix::rows(scratch, count, width)

@@ -4,6 +4,7 @@
 use super::buffer::Buffer;
 use core::any::TypeId;
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::ops::Range;
 use core_tensor::cpu::{Real, Storage};
 use core_tensor::ext::flex::Compute;
@@ -82,6 +83,30 @@ impl<'a, T> Matrix<'a, T> {
     /// Number of rows.
     pub(super) fn height(&self) -> usize {
         self.rows
+    }
+
+    /// The matrix, if `U` is its type.
+    pub(super) fn same<U: 'static>(self) -> Option<Matrix<'a, U>>
+    where
+        T: 'static,
+    {
+        (TypeId::of::<T>() == TypeId::of::<U>()).then(|| Matrix {
+            start: self.start.cast(),
+            rows: self.rows,
+            columns: self.columns,
+            strides: self.strides,
+            borrow: PhantomData,
+        })
+    }
+
+    /// Rows and columns.
+    pub(super) fn shape(&self) -> [usize; 2] {
+        [self.rows, self.columns]
+    }
+
+    /// Start and strides.
+    pub(super) fn raw(&self) -> (*const T, (isize, isize)) {
+        (self.start, self.strides)
     }
 
     /// The transposed view.
@@ -202,6 +227,22 @@ impl<'a, E: Storage> Matrix<'a, E> {
     }
 }
 
+/// Writes all of `row` to `out` in another type of the same compute type, rounded where that is narrower.
+pub(super) fn convert_row<A: Storage, B: Storage<Compute = Compute<A>>>(row: &[A], out: &mut [B]) {
+    if TypeId::of::<A>() == TypeId::of::<B>() {
+        out.copy_from_slice(bytemuck::cast_slice(row));
+    } else if TypeId::of::<B>() == TypeId::of::<Compute<A>>() {
+        widen_row::<A>(row, bytemuck::cast_slice_mut(out));
+    } else {
+        assert!(TypeId::of::<A>() == TypeId::of::<Compute<A>>());
+        // SAFETY: an initialised slice may be written as an uninitialised one.
+        let out = unsafe {
+            core::slice::from_raw_parts_mut(out.as_mut_ptr().cast::<MaybeUninit<B>>(), out.len())
+        };
+        B::narrow(bytemuck::cast_slice(row), out);
+    }
+}
+
 /// Widens all of `row` into `out`.
 pub(super) fn widen_row<E: Storage>(row: &[E], out: &mut [Compute<E>]) {
     if TypeId::of::<E>() == TypeId::of::<Compute<E>>() {
@@ -270,7 +311,31 @@ impl<'a, T> MatrixMut<'a, T> {
     }
 }
 
-impl<T> MatrixMut<'_, T> {
+impl<'a, T> MatrixMut<'a, T> {
+    /// The matrix, if `U` is its type.
+    pub(super) fn into_same<U: 'static>(self) -> Option<MatrixMut<'a, U>>
+    where
+        T: 'static,
+    {
+        (TypeId::of::<T>() == TypeId::of::<U>()).then(|| MatrixMut {
+            start: self.start.cast(),
+            rows: self.rows,
+            columns: self.columns,
+            strides: self.strides,
+            borrow: PhantomData,
+        })
+    }
+
+    /// Rows and columns.
+    pub(super) fn shape(&self) -> [usize; 2] {
+        [self.rows, self.columns]
+    }
+
+    /// Start and strides.
+    pub(super) fn raw(&mut self) -> (*mut T, (isize, isize)) {
+        (self.start, self.strides)
+    }
+
     /// Writes row `r`.
     ///
     /// # Panics
@@ -308,7 +373,7 @@ impl<T> MatrixMut<'_, T> {
 ///
 /// # Panics
 /// If the shapes disagree.
-pub(super) fn multiply<T: Real>(
+pub(super) fn gemm_product<T: Real>(
     out: &mut MatrixMut<'_, T>,
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,

@@ -13,6 +13,9 @@ mod logits;
 mod matrix;
 mod online;
 mod owned;
+#[cfg(target_arch = "x86_64")]
+mod packed;
+mod product;
 mod record;
 mod running;
 mod slope;
@@ -24,7 +27,6 @@ use super::EngineBackend;
 use super::spec::{Needs, Spec};
 use crate::plan::Plan;
 use burn::tensor::TensorData;
-use core_tensor::cpu::Storage;
 use core_tensor::ext::flex::{Compute, Flex, FlexTensor, Output, tensor};
 use core_tensor::ext::{FloatTensor, IntTensor};
 use core_tensor::with_float;
@@ -32,6 +34,7 @@ use forward::{Kept, state};
 use gradient::{Above, Gradient};
 use inputs::{Inputs, Tensors, matrix};
 use matrix::MatrixMut;
+use product::Product;
 use record::Record;
 
 impl EngineBackend for Flex {
@@ -120,7 +123,7 @@ impl EngineBackend for Flex {
 }
 
 /// The forward pass, with what its plan keeps.
-fn forward<E: Storage>(
+fn forward<E: Product>(
     inputs: &Inputs<'_, E>,
 ) -> (FlexTensor, FlexTensor, FlexTensor, FlexTensor, FlexTensor) {
     let spec = inputs.spec;
@@ -180,7 +183,7 @@ fn forward<E: Storage>(
 }
 
 /// The backward pass of the plan.
-fn backward<E: Storage>(
+fn backward<E: Product>(
     inputs: &Inputs<'_, E>,
     above: &Above<'_, Compute<E>>,
     kept: &FlexTensor,

@@ -2,10 +2,11 @@
 
 use super::inputs::Inputs;
 use super::matrix::MatrixMut;
+use super::product::Product;
 use crate::engine::spec::Layout;
 use core::any::TypeId;
 use core::ops::Range;
-use core_tensor::cpu::{Storage, for_each_task};
+use core_tensor::cpu::for_each_task;
 use core_tensor::ext::flex::{Compute, Output};
 
 /// Gradient of the classifier in the making: written by the products where storage and compute type agree,
@@ -15,7 +16,7 @@ pub(super) struct Owned<E> {
     pub(super) len: usize,
 }
 
-impl<E: Storage> Owned<E> {
+impl<E: Product> Owned<E> {
     pub(super) fn new(len: usize) -> Self {
         Self {
             data: Output::new(len),

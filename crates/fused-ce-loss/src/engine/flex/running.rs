@@ -5,11 +5,12 @@ use super::gradient::{Above, Gradient};
 use super::inputs::Inputs;
 use super::logits::LogitShape;
 use super::matrix::Matrix;
+use super::product::Product;
 use super::slope::chain_of;
-use core_tensor::cpu::{Isa, Real, RowsMut, Storage, for_each_task};
+use core_tensor::cpu::{Isa, Real, RowsMut, for_each_task};
 use core_tensor::ext::flex::{Compute, scratch};
 
-impl<E: Storage> Inputs<'_, E> {
+impl<E: Product> Inputs<'_, E> {
     /// `n_i Σ_{v ≠ y} p_v c_v + g_y c_y + s_i Σ_v u_v c_v`, where the forward pass has left the first sum.
     pub(super) fn gradient_from_sums(
         &self,

@@ -8,12 +8,13 @@ use super::inputs::Inputs;
 use super::logits::LogitShape;
 use super::matrix::Matrix;
 use super::owned::Owned;
+use super::product::Product;
 use super::record::Sieve;
 use super::slope::{Slope, chain_of, log_share};
 use crate::engine::spec::{Needs, column};
 use crate::plan::FilterReport;
 use core::ops::Range;
-use core_tensor::cpu::{Isa, Kernel, Real, RowsMut, Storage, for_each_task};
+use core_tensor::cpu::{Isa, Kernel, Real, RowsMut, for_each_task};
 use core_tensor::ext::flex::{Compute, scratch};
 
 /// Entries kept by the forward pass.
@@ -91,7 +92,7 @@ const PANEL: usize = 2048;
 /// Classes of a task.
 const TILE: usize = 256;
 
-impl<E: Storage> Inputs<'_, E> {
+impl<E: Product> Inputs<'_, E> {
     /// Gradients from the kept entries.
     pub(super) fn sparse_gradient(
         &self,
@@ -320,7 +321,8 @@ impl<E: Storage> Inputs<'_, E> {
         let width = self.width;
         let live = self.live.len();
         let mut gathered = Buffer::new(&self.spec.monitor);
-        let hidden = self.gather(0..live, &mut gathered);
+        let mut wide = Buffer::new(&self.spec.monitor);
+        let hidden = self.gather(0..live, &mut gathered).widened(&mut wide);
         let common = self.weights.map(|u| (u, weighted_sum(hidden, width, sum)));
         let mut out = Owned::<E>::new(self.classes * width);
         let panel = if out.direct() { self.classes } else { PANEL };
@@ -372,7 +374,7 @@ struct Turned<T> {
 }
 
 impl<T: Real> Turned<T> {
-    fn new<E: Storage<Compute = T>>(
+    fn new<E: Product<Compute = T>>(
         inputs: &Inputs<'_, E>,
         kept: Kept<'_, T>,
         slopes: &Slopes<T>,

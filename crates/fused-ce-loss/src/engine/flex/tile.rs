@@ -3,14 +3,15 @@
 use super::buffer::Buffer;
 use super::inputs::Inputs;
 use super::logits::{Finish, LogitShape};
-use super::matrix::{Matrix, MatrixMut, multiply};
+use super::matrix::{Matrix, MatrixMut, convert_row};
 use super::online::{Partial, Scan, Weigh};
+use super::product::Product;
 use super::record::{RowRecord, Running, Select, Sieve};
 use super::slope::{Chain, Scale};
 use super::top::TopList;
 use crate::engine::spec::column;
 use core::ops::Range;
-use core_tensor::cpu::{Isa, Real, RowsMut, Storage};
+use core_tensor::cpu::{Isa, Real, RowsMut};
 use core_tensor::ext::flex::Compute;
 
 /// Tokens of a tile of logits.
@@ -44,12 +45,12 @@ pub(super) enum Target<'a, T> {
     Record(RowsMut<'a, RowRecord<T>>),
 }
 
-impl<E: Storage> Inputs<'_, E> {
+impl<E: Product> Inputs<'_, E> {
     /// Runs group `g`, the given `classes`, for the tokens `block` of the panel.
     pub(super) fn forward_tiles(
         &self,
         gathered: &Gathered<'_, Compute<E>>,
-        hidden: Matrix<'_, Compute<E>>,
+        hidden: Matrix<'_, E::Factor>,
         block: Range<usize>,
         g: usize,
         classes: Range<usize>,
@@ -59,15 +60,14 @@ impl<E: Storage> Inputs<'_, E> {
         let (monitor, width) = (&self.spec.monitor, self.width);
         let first = gathered.range.start;
         let (mut buffer, mut wide) = (Buffer::new(monitor), Buffer::new(monitor));
+        let mut narrow = Buffer::new(monitor);
         let mut chain = Vec::new();
         let mut powers = Vec::new();
         let hidden = hidden.block(block.clone(), 0..width);
         for tile in classes.clone().step_by(TILE_CLASSES) {
             let tile = tile..classes.end.min(tile + TILE_CLASSES);
-            let class_rows = self
-                .classifier
-                .block(tile.clone(), 0..width)
-                .widened(&mut wide);
+            let class_rows = self.classifier.block(tile.clone(), 0..width);
+            let class_rows = E::factor(class_rows, &mut wide);
             let mut logits = match &gathered.keep {
                 // SAFETY: every tile belongs to one task.
                 #[allow(unsafe_code)]
@@ -79,7 +79,7 @@ impl<E: Storage> Inputs<'_, E> {
                     MatrixMut::rows(data, block.len(), tile.len())
                 }
             };
-            multiply(&mut logits, hidden, class_rows.transposed(), false);
+            E::multiply(&mut logits, hidden, class_rows.transposed(), false);
             for (r, i) in block.clone().enumerate() {
                 let at = first + i;
                 let row = logits.row(r);
@@ -181,12 +181,8 @@ impl<E: Storage> Inputs<'_, E> {
                 // SAFETY: every token of a group belongs to one task.
                 #[allow(unsafe_code)]
                 let mut own = unsafe { sums.block(rows + block.start..rows + block.end, 0..width) };
-                multiply(
-                    &mut own,
-                    logits.as_matrix(),
-                    class_rows,
-                    tile.start > classes.start,
-                );
+                let shares = as_factor::<E>(logits.as_matrix(), &mut narrow);
+                E::multiply(&mut own, shares, class_rows, tile.start > classes.start);
             }
         }
     }
@@ -228,4 +224,20 @@ impl<E: Storage> Inputs<'_, E> {
         }
         found
     }
+}
+
+/// Values in the compute type as a factor: themselves, or rounded into `scratch`.
+fn as_factor<'a, E: Product>(
+    x: Matrix<'a, Compute<E>>,
+    scratch: &'a mut Buffer<E::Factor>,
+) -> Matrix<'a, E::Factor> {
+    if let Some(same) = x.same::<E::Factor>() {
+        return same;
+    }
+    let [rows, columns] = x.shape();
+    let scratch = scratch.sized(rows * columns);
+    for r in 0..rows {
+        convert_row::<Compute<E>, E::Factor>(x.row(r), &mut scratch[r * columns..][..columns]);
+    }
+    Matrix::rows(scratch, rows, columns)
 }
