@@ -1,4 +1,4 @@
-//! Trains a minGRU language model on text, on the CPU, in about two minutes: the workspace's own
+//! Trains a minGRU language model on text, on the CPU, in a minute or two: the workspace's own
 //! documents, or any file with `--text`. See `--help`.
 //!
 //! How it is put together: [`cli`] and [`settings`] say what to do, [`corpus`] is the text,

@@ -15,8 +15,11 @@ use seq_rnn_parallel_scan::{MinRnnBlockConfig, MinRnnLm, MinRnnLmConfig, MinRnnS
 use sha2::{Digest, Sha256};
 use std::sync::{Mutex, PoisonError};
 
-/// Most batches that a validation looks at.
-const VALIDATION_BATCHES: usize = 20;
+/// Most batches that a validation looks at: at the default sizes, all of a text of 1.3 MB. (The loss of
+/// twenty batches of Shakespeare is still 0.015 off the whole, that of one 0.06.)
+const VALIDATION_BATCHES: usize = 64;
+/// Standard deviation of the initial embeddings.
+const EMBEDDING_STD: f64 = 0.02;
 
 /// A text as tokens: the first nine tenths to learn from, the rest for validation.
 #[derive(Debug, Clone)]
@@ -180,6 +183,7 @@ fn model_config(settings: &Settings, vocabulary: usize) -> MinRnnLmConfig {
         .with_mlp(4)
         .with_learned_initial(true);
     MinRnnLmConfig::new(vocabulary, MinRnnStackConfig::new(block, settings.layers))
+        .with_embedding_std(EMBEDDING_STD)
 }
 
 /// Mean cross-entropy of the character after each of the `time` characters from each start.
