@@ -31,7 +31,7 @@ pub(crate) struct Cli {
     #[arg(long)]
     pub(crate) smoke: bool,
 
-    /// Training steps in total [default: 1000, fewer for a text of less than 170 kB]. A resumed run
+    /// Training steps in total [default: 1000, fewer for a text of less than 230 kB]. A resumed run
     /// may be given more than it began with; the learning rate then stays at its final value.
     #[arg(long, value_name = "N", value_parser = count(1, 10_000_000), allow_negative_numbers = true)]
     pub(crate) steps: Option<usize>,

@@ -14,7 +14,7 @@ const FINAL_RATE: f64 = 0.1;
 const STEPS: usize = 1000;
 /// Most often that a run goes through its text by default: a model of this size begins to know the
 /// text by heart, and to do worse on any other, after about this many times.
-const PASSES: usize = 12;
+const PASSES: usize = 9;
 /// Most memory that a run may be expected to need.
 const MAX_GIB: f64 = 32.0;
 
