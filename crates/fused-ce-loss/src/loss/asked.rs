@@ -4,7 +4,7 @@ use super::Call;
 use crate::engine::{Needs, Spec};
 use crate::options::Smoothing;
 use crate::targets::Kind;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{DType, Int, IntDType, Tensor};
 
 /// The tensors of a call beside hidden states and classifier.
 #[derive(Debug, Clone)]
@@ -23,7 +23,21 @@ impl Call<'_> {
     pub(super) fn asked(&self) -> Asked {
         let (mut ids, mut picks, mut dense) = (None, None, None);
         match &self.kind {
-            Kind::Classes { ids: given, time } => ids = Some(self.shifted(given.clone(), *time)),
+            Kind::Classes { ids: given, time } => {
+                // The ignored index may lie outside the type of the targets.
+                let fits = match given.dtype() {
+                    DType::I64 => true,
+                    DType::I32 => i32::try_from(self.options.config.ignore_index).is_ok(),
+                    _ => false,
+                };
+                let given = given.clone();
+                let given = if fits {
+                    given
+                } else {
+                    given.cast(IntDType::I64)
+                };
+                ids = Some(self.shifted(given, *time));
+            }
             Kind::Probabilities(q) => {
                 let q = q.clone().cast(self.compute);
                 dense = Some(match &self.class_weights {

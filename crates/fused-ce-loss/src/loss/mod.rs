@@ -5,12 +5,12 @@ mod terms;
 
 use crate::classifier::Classifier;
 use crate::engine::{Spec, column};
-use crate::options::LossOptions;
+use crate::options::{LossOptions, Reduction};
 use crate::output::LossOutput;
 use crate::plan::Monitor;
 use crate::targets::{Kind, Targets};
 pub(crate) use asked::Asked;
-use burn::tensor::{DType, Int, Tensor};
+use burn::tensor::{DType, Int, IntDType, Tensor};
 
 /// Cross-entropy of a linear layer, `−log softmax(hidden · weightᵀ + bias)[target]`, without the logits: they exist
 /// tile by tile in the caches, or, where the plan says so, once in memory for the backward pass.
@@ -155,11 +155,38 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// The result for no rows: Burn's element-wise operations do not take empty tensors.
+    fn nothing(self, provider: Provider, asked: &Asked) -> LossOutput {
+        let config = self.options.config;
+        let spec = self.spec(asked);
+        let (statistics, top) = provider(self.hidden.clone(), &self.classifier, asked, &spec);
+        let empty = || statistics.clone().sum_dim(1).flatten(0, 1);
+        let kinds = Tensor::<1, Int>::zeros([0], &self.hidden.device()).bool();
+        LossOutput {
+            loss: match config.reduction {
+                Reduction::None => empty(),
+                _ => statistics.clone().sum(),
+            },
+            lse: empty(),
+            entropy: config.entropy.then(empty),
+            top_log_probs: top
+                .as_ref()
+                .map(|top| Tensor::zeros(top.shape(), (&top.device(), self.compute))),
+            correct: top.as_ref().zip(asked.ids.as_ref()).map(|_| kinds.clone()),
+            top_classes: top,
+            counted: kinds,
+            monitor: self.monitor,
+        }
+    }
+
     pub(crate) fn run(self, provider: Provider) -> LossOutput {
         let config = self.options.config;
         let [rows, _] = self.hidden.dims();
         let device = self.hidden.device();
         let asked = self.asked();
+        if rows == 0 {
+            return self.nothing(provider, &asked);
+        }
         let spec = self.spec(&asked);
         let (statistics, top) = provider(self.hidden.clone(), &self.classifier, &asked, &spec);
         let statistics = Statistics(statistics);
@@ -176,7 +203,9 @@ impl<'a> Call<'a> {
         });
         let correct = top.as_ref().zip(asked.ids).map(|(top, ids)| {
             let best = top.clone().slice([0..rows, 0..1]).flatten(0, 1);
-            best.equal(ids).bool_and(counted.clone())
+            best.cast(IntDType::from(ids.dtype()))
+                .equal(ids)
+                .bool_and(counted.clone())
         });
         LossOutput {
             loss,

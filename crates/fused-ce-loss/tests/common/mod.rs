@@ -148,8 +148,14 @@ impl Problem {
         };
         let targets = match &self.labels {
             Labels::Classes(shape, ids) => {
-                let flat =
-                    Tensor::<1, Int>::from_data(TensorData::new(ids.clone(), [ids.len()]), device);
+                let data = TensorData::new(ids.clone(), [ids.len()]);
+                // In the type of the device's integers, unless that cannot hold them.
+                let wide = ids.iter().any(|&y| i32::try_from(y).is_err());
+                let flat = if wide {
+                    Tensor::<1, Int>::from_data(data, (device, DType::I64))
+                } else {
+                    Tensor::<1, Int>::from_data(data, device)
+                };
                 let [rows, time] = match shape[..] {
                     [n] => [1, n],
                     [b, t] => [b, t],

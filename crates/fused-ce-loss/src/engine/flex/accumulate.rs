@@ -6,30 +6,50 @@ use super::product::Product;
 use core_tensor::cpu::{Isa, Kernel, Real, RowsMut, Storage, for_each_task};
 use core_tensor::ext::flex::{Compute, scratch};
 
-/// `out += Σ_k by_k x_k`, in the order of the terms.
+/// `out += Σ_k by_k x_k`, in the order of the terms, blocks of them first: the error of a sum of a million terms stays
+/// that of a few thousand.
 pub(super) struct Accumulate<'a, T> {
     pub(super) out: &'a mut [T],
     pub(super) terms: &'a [(T, &'a [T])],
+    /// As long as `out`; used where there are many terms.
+    pub(super) part: &'a mut [T],
 }
+
+/// Terms of a block.
+const TERMS: usize = 512;
 
 impl<T: Real> Kernel for Accumulate<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let Self { out, terms } = self;
-        // Four at a time: `out` is loaded and stored once for all of them.
-        let (fours, rest) = terms.as_chunks::<4>();
-        for &[(a, w), (b, x), (c, y), (d, z)] in fours {
-            for ((((out, &w), &x), &y), &z) in out.iter_mut().zip(w).zip(x).zip(y).zip(z) {
-                *out = d.fma(z, c.fma(y, b.fma(x, a.fma(w, *out))));
-            }
+        let Self { out, terms, part } = self;
+        if terms.len() <= TERMS {
+            return add_all(out, terms);
         }
-        for &(a, w) in rest {
+        for terms in terms.chunks(TERMS) {
+            part.fill(T::ZERO);
+            add_all(part, terms);
             out.iter_mut()
-                .zip(w)
-                .for_each(|(out, &w)| *out = a.fma(w, *out));
+                .zip(&*part)
+                .for_each(|(out, &x)| *out = *out + x);
         }
+    }
+}
+
+#[inline(always)]
+fn add_all<T: Real>(out: &mut [T], terms: &[(T, &[T])]) {
+    // Four at a time: `out` is loaded and stored once for all of them.
+    let (fours, rest) = terms.as_chunks::<4>();
+    for &[(a, w), (b, x), (c, y), (d, z)] in fours {
+        for ((((out, &w), &x), &y), &z) in out.iter_mut().zip(w).zip(x).zip(y).zip(z) {
+            *out = d.fma(z, c.fma(y, b.fma(x, a.fma(w, *out))));
+        }
+    }
+    for &(a, w) in rest {
+        out.iter_mut()
+            .zip(w)
+            .for_each(|(out, &w)| *out = a.fma(w, *out));
     }
 }
 
@@ -59,9 +79,11 @@ pub(super) fn weighted_sum<E: Storage>(
                 let by = weight(r);
                 if by != Real::ZERO {
                     let row = x.widened_row(r, &mut wide);
+                    let terms = &[(by, row)];
                     isa.run(Accumulate {
                         out: &mut part,
-                        terms: &[(by, row)],
+                        terms,
+                        part: &mut [],
                     });
                 }
             }

@@ -27,7 +27,7 @@ pub(super) struct Forward<T> {
     /// `[N, 4]`: what the backward pass needs of a row, see [`state`].
     pub(super) state: Vec<T>,
     /// Classes of the largest logits `[N, top]`.
-    pub(super) top: Vec<i64>,
+    pub(super) top: Vec<i32>,
 }
 
 /// Columns of the state of a row.

@@ -6,10 +6,10 @@ use super::buffer::Buffer;
 use super::forward::state;
 use super::inputs::Inputs;
 use super::logits::{Finish, LogitShape};
-use super::matrix::{Matrix, MatrixMut, convert_row};
+use super::matrix::{Matrix, MatrixMut};
 use super::owned::Owned;
 use super::product::Product;
-use super::slope::{Chain, Differentiate, Scale, Slope};
+use super::slope::{Add, Chain, Differentiate, Scale, Slope};
 use super::tile::TILE_CLASSES;
 use crate::engine::spec::{Needs, column};
 use core::any::TypeId;
@@ -19,6 +19,8 @@ use core_tensor::ext::flex::{Compute, scratch};
 
 /// Tokens of a task that differentiates logits.
 const SLOPE_TOKENS: usize = 256;
+/// Probability from which an entry of the gradient of the logits, where it is rounded, goes to the nearest value.
+pub(super) const LARGE: f64 = 1.0 / 64.0;
 /// Tokens of a task that multiplies: so many that packing the other factor does not count.
 const TASK_TOKENS: usize = 512;
 
@@ -67,6 +69,14 @@ pub(super) struct Above<'a, T> {
     pub(super) logits: Option<Matrix<'a, T>>,
 }
 
+/// What a panel of the gradient of the logits yields beside its entries.
+pub(super) struct Beside<'a, T> {
+    /// Per row: what belongs to the target, where it is kept apart.
+    exact: &'a mut [T],
+    /// Per class: the sum over the rows is added.
+    bias: Option<&'a mut [T]>,
+}
+
 impl<E: Product> Inputs<'_, E> {
     /// Runs the backward pass.
     pub(super) fn gradient(&self, above: &Above<'_, Compute<E>>, needs: Needs) -> Gradient<E> {
@@ -89,6 +99,8 @@ impl<E: Product> Inputs<'_, E> {
             Buffer::<Compute<E>>::zeros(monitor, if indirect { panel * width } else { 0 });
         let narrow = narrow.sized(if indirect { panel * width } else { 0 });
         let (mut wide, mut gathered) = (Buffer::new(monitor), Buffer::new(monitor));
+        let mut exact = scratch::<Compute<E>>(live);
+        let rounded = TypeId::of::<E::Factor>() != TypeId::of::<Compute<E>>();
         for first in (0..self.classes).step_by(panel) {
             let classes = first..self.classes.min(first + panel);
             let rows = self.classifier.block(classes.clone(), 0..width);
@@ -97,14 +109,22 @@ impl<E: Product> Inputs<'_, E> {
                 let range = block..live.min(block + together);
                 let hidden = self.gather(range.clone(), &mut gathered);
                 let slopes = slopes.sized(range.len() * classes.len());
-                self.logit_gradient(range.clone(), classes.clone(), hidden, rows, above, slopes);
+                let bias = needs.bias.then(|| &mut bias[classes.clone()]);
+                let factors = [hidden, rows];
+                let exact = &mut exact[range.clone()];
+                let beside = Beside { exact, bias };
+                self.logit_gradient(
+                    range.clone(),
+                    classes.clone(),
+                    factors,
+                    above,
+                    slopes,
+                    beside,
+                );
                 let slopes = Matrix::rows(slopes, range.len(), classes.len());
-                if needs.bias {
-                    add_columns::<E::Factor>(slopes, &mut bias[classes.clone()]);
-                }
-                let hidden_sums =
+                let mut hidden_sums =
                     MatrixMut::rows(&mut sums, if needs.hidden { live } else { 0 }, width);
-                let class_sums = classifier.panel(self, &classes, narrow);
+                let mut class_sums = classifier.panel(self, &classes, narrow);
                 let by_token = if needs.hidden {
                     range.len().div_ceil(TASK_TOKENS)
                 } else {
@@ -140,6 +160,23 @@ impl<E: Product> Inputs<'_, E> {
                         E::multiply(&mut out, slopes, hidden, block > 0);
                     }
                 });
+                if rounded {
+                    let own = range.clone().filter_map(|at| {
+                        let y = self.targets[at].filter(|y| classes.contains(y))?;
+                        Some((at, y - first, exact[at - range.start]))
+                    });
+                    let mut scratch = scratch::<Compute<E>>(width);
+                    for (at, y, g) in own {
+                        if needs.hidden {
+                            let class = rows.widened_row(y, &mut scratch);
+                            hidden_sums.add_row(at, g, class);
+                        }
+                        if needs.classifier {
+                            let token = hidden.widened_row(at - range.start, &mut scratch);
+                            class_sums.add_row(y, g, token);
+                        }
+                    }
+                }
             }
             if needs.classifier {
                 classifier.narrow(self, &classes, narrow);
@@ -165,21 +202,29 @@ impl<E: Product> Inputs<'_, E> {
         }
     }
 
-    /// Gradient of the logits of the live rows `range` and of `classes`, into `out`.
+    /// Gradient of the logits of the live rows `range` and of `classes`, into `out`, from the factors of those rows and
+    /// classes; their sums over the rows are added to `bias`. Where
+    /// factors are rounded, what belongs to a target goes to `exact` instead: of a mean loss it is nearly the same number in
+    /// every row, and would be rounded the same way in all.
     pub(super) fn logit_gradient(
         &self,
         range: Range<usize>,
         classes: Range<usize>,
-        hidden: Matrix<'_, E::Factor>,
-        rows: Matrix<'_, E::Factor>,
+        [hidden, rows]: [Matrix<'_, E::Factor>; 2],
         above: &Above<'_, Compute<E>>,
         out: &mut [E::Factor],
+        Beside { exact, bias }: Beside<'_, Compute<E>>,
     ) {
         let isa = Isa::detect();
         let shape = LogitShape::new(self.spec);
         let (tokens, width) = (range.len(), self.width);
         let blocks = tokens.div_ceil(SLOPE_TOKENS);
         let tiles = classes.len().div_ceil(TILE_CLASSES);
+        let counted = if bias.is_some() { classes.len() } else { 0 };
+        let mut sums = Buffer::zeros(&self.spec.monitor, blocks * counted);
+        let sums = sums.sized(blocks * counted);
+        let sums_of = RowsMut::new(sums, counted);
+        let exact_of = RowsMut::new(exact, 1);
         let out = MatrixMut::rows(out, tokens, classes.len());
         for_each_task(blocks * tiles, |task| {
             let (block, tile) = (task / tiles, task % tiles);
@@ -215,11 +260,35 @@ impl<E: Product> Inputs<'_, E> {
                     }
                 }
                 self.row_gradient(isa, at, columns.clone(), row, above, &mut chain);
+                if counted > 0 {
+                    // SAFETY: every block and tile belongs to one task.
+                    #[allow(unsafe_code)]
+                    let sums = unsafe { sums_of.piece(task / tiles, tile.clone()) };
+                    isa.run(Add { row, to: sums });
+                }
                 if rounded {
-                    convert_row::<Compute<E>, E::Factor>(row, place().row(r));
+                    if let Some(y) = self.targets[at].filter(|y| columns.contains(y)) {
+                        let g = core::mem::replace(&mut row[y - columns.start], Real::ZERO);
+                        // SAFETY: the target lies in one tile.
+                        #[allow(unsafe_code)]
+                        unsafe {
+                            exact_of.piece(i, 0..1)[0] = g;
+                        }
+                    }
+                    let key = (self.live[at] as u32).rotate_left(16) ^ columns.start as u32;
+                    let large = self.slope(self.live[at], above).0.normaliser.absolute()
+                        * Real::from_f64(LARGE);
+                    E::round(row, place().row(r), large, key);
                 }
             }
         });
+        let Some(bias) = bias else { return };
+        for (v, bias) in bias.iter_mut().enumerate() {
+            let all = (0..blocks)
+                .map(|b| sums[b * counted + v].to_f64())
+                .sum::<f64>();
+            *bias = Real::from_f64(bias.to_f64() + all);
+        }
     }
 
     /// Turns logits of the live row `at` into their gradient.
@@ -337,36 +406,6 @@ impl<E: Product> Inputs<'_, E> {
         }
         bytemuck::allocation::cast_vec(sums)
     }
-}
-
-/// Adds the sum of every column, blocks of rows first: `f32` sums of thousands of terms stay exact to some ulp.
-fn add_columns<F: Storage>(x: Matrix<'_, F>, sums: &mut [Compute<F>]) {
-    const ROWS: usize = 64;
-    let (height, width) = (x.height(), sums.len());
-    let sums = RowsMut::new(sums, width);
-    for_each_task(width.div_ceil(256), |task| {
-        let columns = task * 256..width.min((task + 1) * 256);
-        // SAFETY: every task has its own columns.
-        #[allow(unsafe_code)]
-        let own = unsafe { sums.piece(0, columns.clone()) };
-        let mut total = vec![0.0_f64; own.len()];
-        let mut wide = scratch::<Compute<F>>(own.len());
-        let mut part = scratch::<Compute<F>>(own.len());
-        for first in (0..height).step_by(ROWS) {
-            part.fill(Real::ZERO);
-            for r in first..height.min(first + ROWS) {
-                let row = F::widen(&x.row(r)[columns.clone()], &mut wide);
-                part.iter_mut().zip(row).for_each(|(a, &g)| *a = *a + g);
-            }
-            total
-                .iter_mut()
-                .zip(&part)
-                .for_each(|(a, p)| *a += p.to_f64());
-        }
-        for (own, total) in own.iter_mut().zip(total) {
-            *own = Real::from_f64(own.to_f64() + total);
-        }
-    });
 }
 
 /// `values` rounded to the storage type.

@@ -356,6 +356,23 @@ impl<'a, T> MatrixMut<'a, T> {
         }
     }
 
+    /// Adds `by · x` to row `r`.
+    ///
+    /// # Panics
+    /// If there is no such row, or `x` has another length.
+    pub(super) fn add_row(&mut self, r: usize, by: T, x: &[T])
+    where
+        T: Real,
+    {
+        assert!(r < self.rows && x.len() == self.columns);
+        for (c, &x) in x.iter().enumerate() {
+            let at = r as isize * self.strides.0 + c as isize * self.strides.1;
+            // SAFETY: bounds were checked when the view was made, and it is exclusive.
+            let place = unsafe { &mut *self.start.offset(at) };
+            *place = *place + by * x;
+        }
+    }
+
     /// The matrix for reading.
     pub(super) fn as_matrix(&self) -> Matrix<'_, T> {
         Matrix {

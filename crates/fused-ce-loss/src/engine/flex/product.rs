@@ -4,7 +4,8 @@ use super::buffer::Buffer;
 use super::matrix::{Matrix, MatrixMut, gemm_product};
 #[cfg(target_arch = "x86_64")]
 use super::packed;
-use core_tensor::cpu::Storage;
+use super::record::{hash, mix};
+use core_tensor::cpu::{Isa, Kernel, Storage};
 use core_tensor::ext::flex::Compute;
 use half::{bf16, f16};
 
@@ -19,6 +20,11 @@ pub(super) trait Product: Storage {
         x: Matrix<'a, Self>,
         scratch: &'a mut Buffer<Self::Factor>,
     ) -> Matrix<'a, Self::Factor>;
+
+    /// Values, gradients of logits for example, as factors. Where that rounds, an entry below `large` is rounded up with
+    /// the probability of its remainder, drawn from `key` and its place: neighbours that hold nearly the same value are
+    /// not all rounded the same way, and sums over thousands of them stay right. Larger ones go to the nearest.
+    fn round(values: &[Compute<Self>], out: &mut [Self::Factor], large: Compute<Self>, key: u32);
 
     /// `out = a · b`, or `out += a · b` where `accumulate`; otherwise `out` may start uninitialised.
     ///
@@ -39,6 +45,10 @@ macro_rules! plain {
 
             fn factor<'a>(x: Matrix<'a, $t>, _: &'a mut Buffer<$t>) -> Matrix<'a, $t> {
                 x
+            }
+
+            fn round(values: &[$t], out: &mut [$t], _: $t, _: u32) {
+                out.copy_from_slice(values);
             }
 
             fn multiply(
@@ -63,6 +73,10 @@ impl Product for f16 {
         x.widened(scratch)
     }
 
+    fn round(values: &[f32], out: &mut [f32], _: f32, _: u32) {
+        out.copy_from_slice(values);
+    }
+
     fn multiply(
         out: &mut MatrixMut<'_, f32>,
         a: Matrix<'_, f32>,
@@ -80,6 +94,15 @@ impl Product for bf16 {
         x
     }
 
+    fn round(values: &[f32], out: &mut [bf16], large: f32, key: u32) {
+        Isa::detect().run(Dither {
+            values,
+            out,
+            large,
+            key,
+        });
+    }
+
     fn multiply(
         out: &mut MatrixMut<'_, f32>,
         a: Matrix<'_, bf16>,
@@ -94,5 +117,76 @@ impl Product for bf16 {
         let monitor = crate::plan::Monitor::default();
         let (mut left, mut right) = (Buffer::new(&monitor), Buffer::new(&monitor));
         gemm_product(out, a.widened(&mut left), b.widened(&mut right), accumulate);
+    }
+}
+
+/// Stochastic rounding to bf16.
+struct Dither<'a> {
+    values: &'a [f32],
+    out: &'a mut [bf16],
+    large: f32,
+    key: u32,
+}
+
+impl Kernel for Dither<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self {
+            values,
+            out,
+            large,
+            key,
+        } = self;
+        let key = mix(key);
+        for (i, (&x, out)) in values.iter().zip(out).enumerate() {
+            let bits = x.to_bits();
+            // What is cut off carries into the kept bits with the right probability; NaN and infinity stay what they are.
+            let finite = bits & 0x7f80_0000 != 0x7f80_0000;
+            // Half of what is cut off, and ties to even.
+            let nearest = 0x7fff + (bits >> 16 & 1);
+            let up = if x.abs() >= large {
+                nearest
+            } else {
+                hash(key, i as u32) >> 16
+            };
+            let up = if finite { up } else { 0 };
+            let quiet = if x.is_nan() { 0x0040_0000 } else { 0 };
+            *out = bf16::from_bits((((bits + up) | quiet) >> 16) as u16);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_is_right_on_average_and_to_a_neighbour() {
+        for x in [1.0_f32, 1.003, -0.777_7, 3.3e-20, 0.0, -1e-39] {
+            let n = 1 << 14;
+            let mut out = vec![bf16::ZERO; n];
+            bf16::round(&vec![x; n], &mut out, f32::INFINITY, 5);
+            let below = bf16::from_bits((x.to_bits() >> 16) as u16).to_f64();
+            let above = bf16::from_bits((x.to_bits() >> 16) as u16 + 1).to_f64();
+            assert!(
+                out.iter()
+                    .all(|v| v.to_f64() == below || v.to_f64() == above)
+            );
+            let mean = out.iter().map(|v| v.to_f64()).sum::<f64>() / n as f64;
+            let bound = 2.0 * (above - below).abs() / (n as f64).sqrt();
+            assert!((mean - f64::from(x)).abs() <= bound, "{x}: {mean}");
+        }
+        let mut out = [bf16::ZERO; 3];
+        bf16::round(&[1.003, -1.003, 1.001], &mut out, 1.0, 5);
+        assert_eq!(out, [1.003, -1.003, 1.001].map(bf16::from_f32));
+        bf16::round(
+            &[f32::INFINITY, f32::NEG_INFINITY, f32::NAN],
+            &mut out,
+            0.0,
+            5,
+        );
+        assert!(out[0] == bf16::INFINITY && out[1] == bf16::NEG_INFINITY && out[2].is_nan());
     }
 }

@@ -111,7 +111,7 @@ fn key(seed: u32, row: usize) -> u32 {
 /// A bijection of 32-bit words that changes half the bits for any change of one: two rounds of xor, shift and
 /// multiply with the constants of "lowbias32".
 #[inline(always)]
-fn mix(mut x: u32) -> u32 {
+pub(super) fn mix(mut x: u32) -> u32 {
     x ^= x >> 16;
     x = x.wrapping_mul(0x7feb_352d);
     x ^= x >> 15;
@@ -119,8 +119,9 @@ fn mix(mut x: u32) -> u32 {
     x ^ (x >> 16)
 }
 
+/// A random word for a class.
 #[inline(always)]
-fn hash(key: u32, class: u32) -> u32 {
+pub(super) fn hash(key: u32, class: u32) -> u32 {
     mix(key ^ class.wrapping_mul(0x85eb_ca6b))
 }
 

@@ -42,7 +42,11 @@ impl<E: Product> Inputs<'_, E> {
                 if let Some(common) = &common {
                     terms.push((slope.sum * rate, common));
                 }
-                isa.run(Accumulate { out, terms: &terms });
+                isa.run(Accumulate {
+                    out,
+                    terms: &terms,
+                    part: &mut [],
+                });
             }
         });
         Gradient {

@@ -134,3 +134,21 @@ impl<T: Real> Kernel for Scale<'_, T> {
             .for_each(|(x, &y)| *x = *x * y);
     }
 }
+
+/// `to ← to + x` over a row.
+pub(super) struct Add<'a, T> {
+    pub(super) row: &'a [T],
+    pub(super) to: &'a mut [T],
+}
+
+impl<T: Real> Kernel for Add<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.to
+            .iter_mut()
+            .zip(self.row)
+            .for_each(|(to, &x)| *to = *to + x);
+    }
+}

@@ -262,6 +262,7 @@ impl<E: Product> Inputs<'_, E> {
             for_each_task(live.div_ceil(64), |task| {
                 let isa = Isa::detect();
                 let mut terms = Vec::new();
+                let mut part = scratch::<Compute<E>>(width);
                 for at in task * 64..live.min((task + 1) * 64) {
                     terms.clear();
                     let entries = kept.row(at);
@@ -286,7 +287,11 @@ impl<E: Product> Inputs<'_, E> {
                     // SAFETY: every row is written by one task.
                     #[allow(unsafe_code)]
                     let out = unsafe { out.piece(at, 0..width) };
-                    isa.run(Accumulate { out, terms: &terms });
+                    isa.run(Accumulate {
+                        out,
+                        terms: &terms,
+                        part: &mut part,
+                    });
                 }
             });
         }
@@ -340,6 +345,7 @@ impl<E: Product> Inputs<'_, E> {
                 let own = task * TILE..classes.len().min((task + 1) * TILE);
                 let mut terms = Vec::new();
                 let mut row = scratch::<Compute<E>>(width);
+                let mut part = scratch::<Compute<E>>(width);
                 // SAFETY: every task has its own classes.
                 #[allow(unsafe_code)]
                 let mut out = unsafe { sums.block(own.clone(), 0..width) };
@@ -357,6 +363,7 @@ impl<E: Product> Inputs<'_, E> {
                     isa.run(Accumulate {
                         out: &mut row,
                         terms: &terms,
+                        part: &mut part,
                     });
                     out.set_row(r, &row);
                 }

@@ -1,9 +1,10 @@
 //! One task of the forward pass: a block of tokens against a group of classes, tile by tile.
 
 use super::buffer::Buffer;
+use super::gradient::LARGE;
 use super::inputs::Inputs;
 use super::logits::{Finish, LogitShape};
-use super::matrix::{Matrix, MatrixMut, convert_row};
+use super::matrix::{Matrix, MatrixMut};
 use super::online::{Partial, Scan, Weigh};
 use super::product::Product;
 use super::record::{RowRecord, Running, Select, Sieve};
@@ -181,7 +182,7 @@ impl<E: Product> Inputs<'_, E> {
                 // SAFETY: every token of a group belongs to one task.
                 #[allow(unsafe_code)]
                 let mut own = unsafe { sums.block(rows + block.start..rows + block.end, 0..width) };
-                let shares = as_factor::<E>(logits.as_matrix(), &mut narrow);
+                let shares = as_factor::<E>(logits.as_matrix(), &mut narrow, tile.start as u32);
                 E::multiply(&mut own, shares, class_rows, tile.start > classes.start);
             }
         }
@@ -230,6 +231,7 @@ impl<E: Product> Inputs<'_, E> {
 fn as_factor<'a, E: Product>(
     x: Matrix<'a, Compute<E>>,
     scratch: &'a mut Buffer<E::Factor>,
+    key: u32,
 ) -> Matrix<'a, E::Factor> {
     if let Some(same) = x.same::<E::Factor>() {
         return same;
@@ -237,7 +239,9 @@ fn as_factor<'a, E: Product>(
     let [rows, columns] = x.shape();
     let scratch = scratch.sized(rows * columns);
     for r in 0..rows {
-        convert_row::<Compute<E>, E::Factor>(x.row(r), &mut scratch[r * columns..][..columns]);
+        let key = key.rotate_left(16) ^ r as u32;
+        let large = Real::from_f64(LARGE);
+        E::round(x.row(r), &mut scratch[r * columns..][..columns], large, key);
     }
     Matrix::rows(scratch, rows, columns)
 }

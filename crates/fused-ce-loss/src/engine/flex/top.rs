@@ -51,9 +51,9 @@ impl<T: Real> TopList<T> {
     }
 
     /// Writes the classes; −1 where there are fewer classes than places.
-    pub(super) fn write(&self, out: &mut [i64]) {
+    pub(super) fn write(&self, out: &mut [i32]) {
         for (out, &(_, class)) in out.iter_mut().zip(&self.best) {
-            *out = if class == u32::MAX { -1 } else { class.into() };
+            *out = if class == u32::MAX { -1 } else { class as i32 };
         }
     }
 
