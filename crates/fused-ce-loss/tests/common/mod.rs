@@ -200,8 +200,30 @@ impl Problem {
         }
     }
 
+    /// Number of rows that count.
+    pub fn live(&self) -> usize {
+        match &self.labels {
+            Labels::Classes(_, ids) => ids
+                .iter()
+                .filter(|&&y| y != self.config.ignore_index)
+                .count(),
+            _ => self.rows(),
+        }
+    }
+
     /// Runs `loss` and differentiates `goal`.
     pub fn run(&self, device: &Device, setup: Setup, loss: Loss, goal: Goal<'_>) -> Outcome {
+        self.run_with(device, setup, &loss, goal)
+    }
+
+    /// As [`Problem::run`].
+    pub fn run_with(
+        &self,
+        device: &Device,
+        setup: Setup,
+        loss: &dyn Fn(Tensor<2>, Classifier, Targets, &LossOptions) -> LossOutput,
+        goal: Goal<'_>,
+    ) -> Outcome {
         let Setup {
             dtype,
             columns,
