@@ -47,6 +47,13 @@ impl Classifier {
         self
     }
 
+    /// Without gradient.
+    pub(crate) fn detach(mut self) -> Self {
+        self.weight = self.weight.detach();
+        self.bias = self.bias.map(Tensor::detach);
+        self
+    }
+
     /// Number of classes V.
     pub fn classes(&self) -> usize {
         let [rows, columns] = self.weight.dims();

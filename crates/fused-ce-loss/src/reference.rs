@@ -3,7 +3,7 @@
 
 use crate::classifier::Classifier;
 use crate::engine::{Layout, Spec};
-use crate::loss::{Asked, Call, compute_dtype};
+use crate::loss::{Asked, Call, Rows, compute_dtype};
 use crate::options::LossOptions;
 use crate::output::LossOutput;
 use crate::targets::Targets;
@@ -73,7 +73,7 @@ pub(crate) fn statistics(
     classifier: &Classifier,
     asked: &Asked,
     spec: &Spec,
-) -> (Tensor<2>, Option<Tensor<2, Int>>) {
+) -> Rows {
     let [rows, _] = hidden.dims();
     let device = hidden.device();
     let classes = classifier.classes();

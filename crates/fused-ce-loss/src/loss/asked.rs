@@ -20,7 +20,7 @@ pub(crate) struct Asked {
 }
 
 impl Call<'_> {
-    pub(super) fn asked(&self) -> Asked {
+    pub(crate) fn asked(&self) -> Asked {
         let (mut ids, mut picks, mut dense) = (None, None, None);
         match &self.kind {
             Kind::Classes { ids: given, time } => {
@@ -38,20 +38,18 @@ impl Call<'_> {
                 };
                 ids = Some(self.shifted(given, *time));
             }
-            Kind::Probabilities(q) => {
-                let q = q.clone().cast(self.compute);
-                dense = Some(match &self.class_weights {
-                    Some(w) => q * w.clone().unsqueeze(),
-                    None => q,
-                });
-            }
+            Kind::Probabilities(_) => dense = self.distributions().map(|q| self.own_columns(q)),
             Kind::TopK { classes, .. } => picks = Some(classes.clone()),
         }
         let smoothed = self.smoothing() > 0.0 && picks.is_none();
         let common = smoothed.then(|| {
             let device = self.hidden.device();
-            let ones = || Tensor::ones([self.classifier.classes()], (&device, self.compute));
-            self.class_weights.clone().unwrap_or_else(ones)
+            let ones = || Tensor::ones([self.classes], (&device, self.compute));
+            let all = self.class_weights.clone().unwrap_or_else(ones);
+            match &self.shard {
+                Some(own) => all.slice([own.clone()]),
+                None => all,
+            }
         });
         Asked {
             ids,
@@ -61,7 +59,30 @@ impl Call<'_> {
         }
     }
 
-    pub(super) fn spec(&self, asked: &Asked) -> Spec {
+    /// The distributions to compare with, `[N, V]`, times the weights of the classes.
+    pub(super) fn distributions(&self) -> Option<Tensor<2>> {
+        let Kind::Probabilities(q) = &self.kind else {
+            return None;
+        };
+        let q = q.clone().cast(self.compute);
+        Some(match &self.class_weights {
+            Some(w) => q * w.clone().unsqueeze(),
+            None => q,
+        })
+    }
+
+    /// The columns of the shard.
+    fn own_columns(&self, x: Tensor<2>) -> Tensor<2> {
+        match &self.shard {
+            Some(own) => {
+                let [rows, _] = x.dims();
+                x.slice([0..rows, own.clone()])
+            }
+            None => x,
+        }
+    }
+
+    pub(crate) fn spec(&self, asked: &Asked) -> Spec {
         let config = self.options.config;
         Spec {
             layout: self.classifier.layout,
@@ -75,7 +96,7 @@ impl Call<'_> {
             top: config.top_k,
             softcap: config.softcap,
             temperature: config.temperature,
-            shard_start: None,
+            shard_start: self.shard.as_ref().map(|own| own.start),
             plan: config.plan,
             step: self.options.step,
             budget: config.memory_budget,
@@ -87,7 +108,7 @@ impl Call<'_> {
 
     /// Smoothing `α` in PyTorch's form.
     pub(super) fn smoothing(&self) -> f64 {
-        let classes = self.classifier.classes() as f64;
+        let classes = self.classes as f64;
         match self.options.config.smoothing {
             Smoothing::None => 0.0,
             Smoothing::Torch(a) => a,

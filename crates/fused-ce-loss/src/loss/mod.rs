@@ -11,6 +11,7 @@ use crate::plan::Monitor;
 use crate::targets::{Kind, Targets};
 pub(crate) use asked::Asked;
 use burn::tensor::{DType, Int, IntDType, Tensor};
+use core::ops::Range;
 
 /// Cross-entropy of a linear layer, `−log softmax(hidden · weightᵀ + bias)[target]`, without the logits: they exist
 /// tile by tile in the caches, or, where the plan says so, once in memory for the backward pass.
@@ -60,13 +61,16 @@ pub(crate) fn flatten<const R: usize>(hidden: Tensor<R>) -> Tensor<2> {
     hidden.reshape([dims[..R - 1].iter().product(), width])
 }
 
-/// How row statistics `[N, columns]` and the classes of the largest logits are computed.
-type Provider = fn(Tensor<2>, &Classifier, &Asked, &Spec) -> (Tensor<2>, Option<Tensor<2, Int>>);
+/// Row statistics `[N, columns]`, and the classes of the largest logits where they are wanted.
+pub(crate) type Rows = (Tensor<2>, Option<Tensor<2, Int>>);
 
 /// A checked call.
 pub(crate) struct Call<'a> {
-    hidden: Tensor<2>,
-    classifier: Classifier,
+    pub(crate) hidden: Tensor<2>,
+    pub(crate) classifier: Classifier,
+    /// Number of all classes, and which of them the classifier has.
+    pub(crate) classes: usize,
+    pub(crate) shard: Option<Range<usize>>,
     kind: Kind,
     /// Weights of the rows, `[N]`, in the compute type.
     row_weights: Option<Tensor<1>>,
@@ -93,9 +97,22 @@ impl<'a> Call<'a> {
         targets: Targets,
         options: &'a LossOptions,
     ) -> Self {
+        let classes = classifier.classes();
+        Self::sharded(hidden, classifier, classes, None, targets, options)
+    }
+
+    /// A call with some of all `classes`.
+    pub(crate) fn sharded(
+        hidden: Tensor<2>,
+        classifier: Classifier,
+        classes: usize,
+        shard: Option<Range<usize>>,
+        targets: Targets,
+        options: &'a LossOptions,
+    ) -> Self {
         let op = "linear_cross_entropy";
         let [rows, width] = hidden.dims();
-        let (classes, dtype) = (classifier.classes(), hidden.dtype());
+        let dtype = hidden.dtype();
         assert!(
             matches!(dtype, DType::F64 | DType::F32 | DType::BF16 | DType::F16),
             "{op}: expected f64, f32, bf16 or f16, got {dtype:?}"
@@ -146,6 +163,8 @@ impl<'a> Call<'a> {
         Self {
             hidden,
             classifier,
+            classes,
+            shard,
             kind: targets.kind,
             row_weights: targets.weights.map(|w| w.cast(compute)),
             class_weights: options.class_weights.clone().map(|w| w.cast(compute)),
@@ -156,7 +175,11 @@ impl<'a> Call<'a> {
     }
 
     /// The result for no rows: Burn's element-wise operations do not take empty tensors.
-    fn nothing(self, provider: Provider, asked: &Asked) -> LossOutput {
+    fn nothing(
+        self,
+        provider: impl FnOnce(Tensor<2>, &Classifier, &Asked, &Spec) -> Rows,
+        asked: &Asked,
+    ) -> LossOutput {
         let config = self.options.config;
         let spec = self.spec(asked);
         let (statistics, top) = provider(self.hidden.clone(), &self.classifier, asked, &spec);
@@ -179,7 +202,10 @@ impl<'a> Call<'a> {
         }
     }
 
-    pub(crate) fn run(self, provider: Provider) -> LossOutput {
+    pub(crate) fn run(
+        self,
+        provider: impl FnOnce(Tensor<2>, &Classifier, &Asked, &Spec) -> Rows,
+    ) -> LossOutput {
         let config = self.options.config;
         let [rows, _] = self.hidden.dims();
         let device = self.hidden.device();

@@ -31,8 +31,10 @@ impl Call<'_> {
                 }
             }
             Kind::Probabilities(_) => {
-                let mass = asked.dense.clone().map(|q| q.sum_dim(1).flatten(0, 1));
-                let mass = mass.unwrap_or_else(|| one.clone());
+                let mass = match self.distributions() {
+                    Some(q) => q.sum_dim(1).flatten(0, 1),
+                    None => one.clone(),
+                };
                 (lse() * mass - statistics.column(column::DENSE), one)
             }
             Kind::TopK {
@@ -46,13 +48,15 @@ impl Call<'_> {
                 );
             }
         };
-        let loss = match &asked.common {
-            Some(common) => {
-                let total = common.clone().sum();
-                let spread = lse() * total - statistics.column(column::SUM);
-                loss * (1.0 - alpha) + spread * (alpha / self.classifier.classes() as f64)
-            }
-            None => loss,
+        let loss = if asked.common.is_some() {
+            let lse = match &self.class_weights {
+                Some(w) => lse() * w.clone().sum(),
+                None => lse() * self.classes as f64,
+            };
+            let spread = lse - statistics.column(column::SUM);
+            loss * (1.0 - alpha) + spread * (alpha / self.classes as f64)
+        } else {
+            loss
         };
         (loss, weight)
     }

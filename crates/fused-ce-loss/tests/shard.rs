@@ -1,0 +1,228 @@
+//! Shards of a classifier against the whole.
+
+mod common;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use common::{Labels, Problem, Random, Setup, Values, assert_rms, assert_rows, list};
+use fused_ce_loss::shard::{Partial, Shard, backward_with, finish, partial};
+use fused_ce_loss::{
+    Classifier, LossConfig, LossOutput, Reduction, Smoothing, linear_cross_entropy,
+};
+
+fn objective(out: &LossOutput) -> Tensor<1> {
+    let mut sum = out.loss.clone().sum() + (out.lse.clone() * 0.1).sum();
+    if let Some(entropy) = &out.entropy {
+        sum = sum + entropy.clone().sum() * 0.3;
+    }
+    if let Some(top) = &out.top_log_probs {
+        sum = sum + top.clone().sum().reshape([1]) * 0.2;
+    }
+    sum
+}
+
+/// Bounds of `count` shards, the first the smallest.
+fn bounds(count: usize, classes: usize) -> Vec<std::ops::Range<usize>> {
+    let at = |i: usize| i * i * classes / (count * count);
+    (0..count).map(|i| at(i)..at(i + 1)).collect()
+}
+
+fn check(name: &str, problem: &Problem, setup: Setup, bound: f64) {
+    let device = Device::flex();
+    let want = problem.run(&device, setup, linear_cross_entropy, &objective);
+    let dtype = setup.dtype;
+    let hidden = problem.hidden.tensor::<2>(&device, dtype);
+    let weight = problem.weight.tensor::<2>(&device, dtype);
+    let bias = problem.bias.as_ref().map(|b| b.tensor::<1>(&device, dtype));
+    let classes = problem.weight.shape[0];
+    let options = problem.options(&device, dtype);
+    let targets = || problem.targets(&device, dtype);
+    for count in [1, 2, 3, 7] {
+        let shards: Vec<Shard> = bounds(count, classes)
+            .into_iter()
+            .map(|range| {
+                let own = weight.clone().slice([range.clone()]);
+                let own = if count == 3 {
+                    Classifier::from_columns(own.transpose())
+                } else {
+                    own.into()
+                };
+                let own = match &bias {
+                    Some(bias) => own.with_bias(bias.clone().slice([range.clone()])),
+                    None => own,
+                };
+                Shard::new(own, range.start, classes)
+            })
+            .collect();
+        let parts: Vec<Partial> = shards
+            .iter()
+            .map(|own| partial(hidden.clone(), own, targets(), &options))
+            .collect();
+        // Sent elsewhere and back, and merged from the last to the first.
+        let parts = parts
+            .into_iter()
+            .rev()
+            .map(|p| Partial::new(p.statistics().clone(), p.top().cloned()));
+        let all = parts.reduce(Partial::merge).expect("shards");
+        let out = finish(&all, &hidden, classes, targets(), &options);
+        let what = format!("{name}, {count} shards, {dtype:?}");
+        assert_rows(&list(out.loss), &want.loss, bound, &format!("{what}: loss"));
+        assert_rows(&list(out.lse), &want.lse, bound, &format!("{what}: lse"));
+        let top: Vec<f64> = out
+            .top_classes
+            .map(|t| t.into_data().iter::<f64>().collect())
+            .unwrap_or_default();
+        assert_eq!(top, want.top_classes, "{what}");
+        if let Some(entropy) = out.entropy {
+            assert_rows(
+                &list(entropy),
+                &want.entropy,
+                3.0 * bound,
+                &format!("{what}: entropy"),
+            );
+        }
+        let mut gradients = [vec![0.0; want.gradients[0].len()], Vec::new(), Vec::new()];
+        for own in &shards {
+            let g = backward_with(&all, hidden.clone(), own, targets(), &options, objective);
+            gradients[0]
+                .iter_mut()
+                .zip(list(g.hidden))
+                .for_each(|(sum, g)| *sum += g);
+            let weight = if count == 3 {
+                g.weight.transpose()
+            } else {
+                g.weight
+            };
+            gradients[1].extend(list(weight));
+            gradients[2].extend(g.bias.map(list).unwrap_or_default());
+        }
+        for ((got, want), part) in gradients.iter().zip(&want.gradients).zip(common::NAMES) {
+            assert_rms(got, want, bound, &format!("{what}: {part}"));
+        }
+    }
+}
+
+#[test]
+fn shards_are_worth_the_whole() {
+    let mut random = Random::new(1);
+    let shape = [40, 700, 12];
+    let plain = random.problem(shape);
+    let biased = Problem {
+        bias: Some(random.normal(&[700], 1.0)),
+        ..plain.clone()
+    };
+    let new = LossConfig::new();
+    let rich = new
+        .with_smoothing(Smoothing::Megatron(0.1))
+        .with_z_loss(0.01)
+        .with_softcap(8.0)
+        .with_temperature(0.8)
+        .with_entropy(true)
+        .with_top_k(4);
+    let mut q = random.uniform(&[40, 700], 0.0, 1.0);
+    q.data.chunks_mut(700).for_each(|row| {
+        let total: f64 = row.iter().sum();
+        row.iter_mut().for_each(|x| *x /= total);
+    });
+    let top = Labels::TopK {
+        shape: vec![40, 3],
+        classes: (0..120).map(|i| (i * 37 % 700) as i64).collect(),
+        probabilities: random.uniform(&[40, 3], 0.0, 0.3),
+        tail: true,
+    };
+    let problems = [
+        ("plain", plain.clone()),
+        (
+            "smoothing",
+            Problem {
+                config: new.with_smoothing(Smoothing::Torch(0.1)),
+                ..plain.clone()
+            },
+        ),
+        (
+            "rich",
+            Problem {
+                class_weight: Some(random.uniform(&[700], 0.2, 2.0)),
+                token_weight: Some(random.uniform(&[40], 0.0, 2.0)),
+                config: rich,
+                ..biased.clone()
+            },
+        ),
+        (
+            "probabilities",
+            Problem {
+                labels: Labels::Probabilities(q),
+                class_weight: Some(random.uniform(&[700], 0.2, 2.0)),
+                config: new.with_reduction(Reduction::Sum),
+                ..biased
+            },
+        ),
+        (
+            "top-k teacher",
+            Problem {
+                labels: top,
+                ..plain
+            },
+        ),
+    ];
+    for (name, problem) in problems {
+        check(name, &problem, Setup::F64, 1e-11);
+        check(name, &problem, Setup::F32, 1e-6);
+    }
+}
+
+/// A row whose target has all but 10⁻⁹ of the mass: its loss survives the merge.
+#[test]
+fn a_certain_row_keeps_its_digits() {
+    let device = Device::flex();
+    let mut weight = vec![0.0; 300];
+    weight[120] = 20.0 + 300.0_f64.ln();
+    let problem = Problem {
+        hidden: Values::new(&[1, 1], vec![1.0]),
+        weight: Values::new(&[300, 1], weight),
+        bias: None,
+        labels: Labels::Classes(vec![1], vec![120]),
+        class_weight: None,
+        token_weight: None,
+        config: LossConfig::new(),
+    };
+    let want = problem
+        .run(&device, Setup::F64, linear_cross_entropy, &objective)
+        .loss[0];
+    let expected = (299.0 / 300.0) * (-20.0_f64).exp();
+    assert!(
+        (want - expected).abs() <= 1e-8 * want,
+        "{want:e} {expected:e}"
+    );
+    let options = problem.config.build().unwrap();
+    let setup = Setup::F32;
+    let hidden = problem.hidden.tensor::<2>(&device, setup.dtype);
+    let targets = || problem.targets(&device, setup.dtype);
+    let parts = [0..100, 100..150, 150..300].map(|range| {
+        let own = problem
+            .weight
+            .tensor::<2>(&device, setup.dtype)
+            .slice([range.clone()]);
+        partial(
+            hidden.clone(),
+            &Shard::new(own.into(), range.start, 300),
+            targets(),
+            &options,
+        )
+    });
+    let all = parts.into_iter().reduce(Partial::merge).unwrap();
+    let got = list(finish(&all, &hidden, 300, targets(), &options).loss)[0];
+    // The largest logit is rounded to f32: 2 · 10⁻⁶.
+    assert!((got - want).abs() <= 5e-6 * want, "{got:e} {want:e}");
+}
+
+#[test]
+#[should_panic(expected = "target 9 of row 1 is in 0 shards")]
+fn a_target_that_no_shard_has() {
+    let device = Device::flex();
+    let hidden = Tensor::<2>::ones([2, 3], &device);
+    let targets = || Tensor::<1, Int>::from_data(TensorData::from([1, 9]), &device);
+    let options = LossConfig::new().build().unwrap();
+    let own = Shard::new(Tensor::<2>::ones([5, 3], &device).into(), 0, 10);
+    let part = partial(hidden.clone(), &own, targets(), &options);
+    finish(&part, &hidden, 10, targets(), &options);
+}
