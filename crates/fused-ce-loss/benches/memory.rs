@@ -43,7 +43,7 @@ fn measure(case: &str, [n, d, v]: [usize; 3]) -> [u64; 3] {
     let before = status("VmRSS").expect("/proc");
     assert!(reset_peak(), "cannot reset the peak");
     let (loss, report) = if case == "materialised" {
-        let out = reference::linear_cross_entropy(hidden.clone(), weight.clone(), ids, &options);
+        let out = reference::linear_cross_entropy(hidden, weight, ids, &options);
         (out.loss.clone(), out.report())
     } else {
         let out = linear_cross_entropy(hidden.clone(), weight.clone(), ids, &options);

@@ -17,6 +17,9 @@ use core::ops::Range;
 use core_tensor::cpu::{Isa, Real, RowsMut, Storage, for_each_task};
 use core_tensor::ext::flex::{Compute, scratch};
 
+/// Panels whose products are summed before they are added to the sum of all: the error of a sum over a million classes
+/// stays that of a few dozen additions.
+const SUMMED_PANELS: usize = 32;
 /// Tokens of a task that differentiates logits.
 const SLOPE_TOKENS: usize = 256;
 /// Probability from which an entry of the gradient of the logits, where it is rounded, goes to the nearest value.
@@ -100,8 +103,16 @@ impl<E: Product> Inputs<'_, E> {
         let narrow = narrow.sized(if indirect { panel * width } else { 0 });
         let (mut wide, mut gathered) = (Buffer::new(monitor), Buffer::new(monitor));
         let mut exact = scratch::<Compute<E>>(live);
+        let isa = Isa::detect();
         let rounded = TypeId::of::<E::Factor>() != TypeId::of::<Compute<E>>();
+        let mut total = Buffer::<Compute<E>>::new(monitor);
+        let total = total.sized(if self.classes.div_ceil(panel) > SUMMED_PANELS {
+            sums.len()
+        } else {
+            0
+        });
         for first in (0..self.classes).step_by(panel) {
+            let turn = first / panel % SUMMED_PANELS;
             let classes = first..self.classes.min(first + panel);
             let rows = self.classifier.block(classes.clone(), 0..width);
             let rows = E::factor(rows, &mut wide);
@@ -148,7 +159,7 @@ impl<E: Product> Inputs<'_, E> {
                             &mut out,
                             slopes.block(own, 0..classes.len()),
                             rows,
-                            first > 0,
+                            turn > 0,
                         );
                     } else {
                         let task = task - by_token;
@@ -178,9 +189,19 @@ impl<E: Product> Inputs<'_, E> {
                     }
                 }
             }
+            let last = first + panel >= self.classes;
+            if !total.is_empty() && (last || turn + 1 == SUMMED_PANELS) {
+                isa.run(Add {
+                    row: &sums,
+                    to: total,
+                });
+            }
             if needs.classifier {
                 classifier.narrow(self, &classes, narrow);
             }
+        }
+        if !total.is_empty() {
+            sums.copy_from_slice(total);
         }
         let _held = monitor.hold(if TypeId::of::<E>() == TypeId::of::<Compute<E>>() {
             0

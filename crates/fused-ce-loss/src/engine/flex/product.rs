@@ -38,8 +38,22 @@ pub(super) trait Product: Storage {
     );
 }
 
+/// As [`gemm_product`], whose packed blocks take ten megabytes per thread, in less memory where that is as fast.
+fn multiply_f32(
+    out: &mut MatrixMut<'_, f32>,
+    a: Matrix<'_, f32>,
+    b: Matrix<'_, f32>,
+    accumulate: bool,
+) {
+    #[cfg(target_arch = "x86_64")]
+    if <f32 as packed::Element>::available() {
+        return packed::multiply(out, a, b, accumulate);
+    }
+    gemm_product(out, a, b, accumulate);
+}
+
 macro_rules! plain {
-    ($t:ty) => {
+    ($t:ty, $multiply:path) => {
         impl Product for $t {
             type Factor = $t;
 
@@ -57,13 +71,13 @@ macro_rules! plain {
                 b: Matrix<'_, $t>,
                 accumulate: bool,
             ) {
-                gemm_product(out, a, b, accumulate);
+                $multiply(out, a, b, accumulate);
             }
         }
     };
 }
-plain!(f32);
-plain!(f64);
+plain!(f32, multiply_f32);
+plain!(f64, gemm_product);
 
 // f16 holds neither the small gradients of logits nor has it instructions everywhere: widened once per panel.
 impl Product for f16 {
@@ -83,7 +97,7 @@ impl Product for f16 {
         b: Matrix<'_, f32>,
         accumulate: bool,
     ) {
-        gemm_product(out, a, b, accumulate);
+        multiply_f32(out, a, b, accumulate);
     }
 }
 
@@ -110,13 +124,13 @@ impl Product for bf16 {
         accumulate: bool,
     ) {
         #[cfg(target_arch = "x86_64")]
-        if packed::available() {
+        if <bf16 as packed::Element>::available() {
             return packed::multiply(out, a, b, accumulate);
         }
         // Tiles are small: what is widened stays in the caches.
         let monitor = crate::plan::Monitor::default();
         let (mut left, mut right) = (Buffer::new(&monitor), Buffer::new(&monitor));
-        gemm_product(out, a.widened(&mut left), b.widened(&mut right), accumulate);
+        multiply_f32(out, a.widened(&mut left), b.widened(&mut right), accumulate);
     }
 }
 

@@ -1,9 +1,9 @@
-//! Products of bf16 matrices with sums in f32, on processors with AVX-512 BF16: twice the rate of f32, and no copy of the
-//! inputs in f32.
+//! Products on processors with AVX-512: of f32 matrices, with packed blocks of a known, small size, and of bf16
+//! matrices with sums in f32 (AVX-512 BF16), at twice the rate and without a copy of the inputs in f32.
 //!
 //! As in "Anatomy of High-Performance Matrix Multiplication" (Goto, van de Geijn 2008): both factors are packed, a block of
-//! each at a time, into panels that the inner loop reads front to back; it keeps 8 × 48 sums in registers. A word of
-//! 32 bits holds two elements that follow each other along the summed axis, which is what the instruction takes.
+//! each at a time, into panels that the inner loop reads front to back; it keeps 8 × 48 sums in registers. What is packed
+//! are words of 32 bits: an f32, or two bf16 that follow each other along the summed axis, as the instruction takes them.
 #![allow(unsafe_code)]
 
 mod micro;
@@ -22,15 +22,37 @@ const RIGHT: usize = 11 * WIDTH;
 /// Lines of the left factor per block.
 const LEFT: usize = 16 * HEIGHT;
 
-/// Whether [`multiply`] may be called.
-pub(super) fn available() -> bool {
-    static FOUND: LazyLock<bool> = LazyLock::new(|| {
-        std::arch::is_x86_feature_detected!("avx512f")
-            && std::arch::is_x86_feature_detected!("avx512bw")
-            && std::arch::is_x86_feature_detected!("avx512vl")
-            && std::arch::is_x86_feature_detected!("avx512bf16")
-    });
-    *FOUND
+/// An element type of the factors.
+pub(super) trait Element: Copy {
+    /// Elements of a word.
+    const PER_WORD: usize;
+
+    /// Whether [`multiply`] may be called.
+    fn available() -> bool;
+}
+
+static AVX512: LazyLock<bool> = LazyLock::new(|| {
+    std::arch::is_x86_feature_detected!("avx512f")
+        && std::arch::is_x86_feature_detected!("avx512bw")
+        && std::arch::is_x86_feature_detected!("avx512vl")
+});
+static AVX512_BF16: LazyLock<bool> =
+    LazyLock::new(|| *AVX512 && std::arch::is_x86_feature_detected!("avx512bf16"));
+
+impl Element for f32 {
+    const PER_WORD: usize = 1;
+
+    fn available() -> bool {
+        *AVX512
+    }
+}
+
+impl Element for bf16 {
+    const PER_WORD: usize = 2;
+
+    fn available() -> bool {
+        *AVX512_BF16
+    }
 }
 
 thread_local! {
@@ -40,35 +62,35 @@ thread_local! {
 
 /// Elements of a factor, as lines along the summed axis.
 #[derive(Clone, Copy)]
-struct Lines {
-    start: *const bf16,
+struct Lines<T> {
+    start: *const T,
     /// From one line to the next.
     across: isize,
     /// From one element of a line to the next.
     along: isize,
 }
 
-impl Lines {
+impl<T: Element> Lines<T> {
     /// Packs elements `from..from + depth` of `count` lines from `line` into panels of `N` lines: `[panel][word][line]`.
     ///
     /// # Safety
-    /// The elements exist, the processor is [`available`], and `out` has room for whole panels.
+    /// The elements exist, the processor is [available](Element::available), and `out` has room for whole panels.
     unsafe fn pack<const N: usize>(
         self,
         [line, count]: [usize; 2],
         [from, depth]: [usize; 2],
         out: &mut [u32],
     ) {
-        assert!(out.len() >= count.next_multiple_of(N.max(16)) * depth.div_ceil(2));
+        assert!(out.len() >= count.next_multiple_of(N.max(16)) * depth.div_ceil(T::PER_WORD));
         // SAFETY: promised.
         unsafe {
             let start = self
                 .start
                 .offset(line as isize * self.across + from as isize * self.along);
             if self.along == 1 {
-                pack::from_lines::<N>(start, self.across, count, depth, out.as_mut_ptr());
+                pack::from_lines::<T, N>(start, self.across, count, depth, out.as_mut_ptr());
             } else {
-                pack::from_columns::<N>(
+                pack::from_columns::<T, N>(
                     start,
                     [self.across, self.along],
                     count,
@@ -83,14 +105,14 @@ impl Lines {
 /// `out = a · b`, or `out += a · b` where `accumulate`; otherwise `out` may start uninitialised.
 ///
 /// # Panics
-/// If the shapes disagree, the rows or columns of `out` are not contiguous, or the processor is not [`available`].
-pub(super) fn multiply(
+/// If the shapes disagree, the rows or columns of `out` are not contiguous, or the processor is not [available](Element::available).
+pub(super) fn multiply<T: Element>(
     out: &mut MatrixMut<'_, f32>,
-    a: Matrix<'_, bf16>,
-    b: Matrix<'_, bf16>,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
     accumulate: bool,
 ) {
-    assert!(available());
+    assert!(T::available());
     let ([m, k], [k_too, n]) = (a.shape(), b.shape());
     assert_eq!((out.shape(), k_too), ([m, n], k));
     let (a, b) = (a.raw(), b.raw());
@@ -116,7 +138,7 @@ pub(super) fn multiply(
         return;
     }
     PACKED.with_borrow_mut(|[packed_left, packed_right]| {
-        let passes = k.div_ceil(2 * DEPTH);
+        let passes = k.div_ceil(T::PER_WORD * DEPTH);
         // Even, so that no word is cut.
         let depth = k.div_ceil(passes).next_multiple_of(2);
         packed_left.resize(LEFT * DEPTH, 0);
@@ -125,7 +147,7 @@ pub(super) fn multiply(
             let columns = RIGHT.min(n - j);
             for from in (0..k).step_by(depth) {
                 let depth = depth.min(k - from);
-                let words = depth.div_ceil(2);
+                let words = depth.div_ceil(T::PER_WORD);
                 // SAFETY: within the factors, whose bounds were checked when the views were made.
                 unsafe { right.pack::<WIDTH>([j, columns], [from, depth], packed_right) };
                 for i in (0..m).step_by(LEFT) {
@@ -141,7 +163,11 @@ pub(super) fn multiply(
                             // SAFETY: within `out`, of which the rest is left alone; the processor is available.
                             unsafe {
                                 let out = start.offset(at);
-                                micro::multiply(x, y, out, stride, [rows - r, columns - c], sum);
+                                let size = [rows - r, columns - c];
+                                match T::PER_WORD {
+                                    1 => micro::multiply_f32(x, y, out, stride, size, sum),
+                                    _ => micro::multiply_bf16(x, y, out, stride, size, sum),
+                                }
                             }
                         }
                     }
@@ -156,13 +182,12 @@ mod tests {
     use super::*;
 
     /// Every layout of the factors and of the result, with sizes that end blocks, panels and words early.
-    #[test]
-    fn products_match_sums_in_f64() {
-        if !available() {
-            eprintln!("skipped: the processor has no AVX-512 BF16");
+    fn check<T: Element>(round: impl Fn(f32) -> T, widen: impl Fn(T) -> f64) {
+        if !T::available() {
+            eprintln!("skipped: the processor lacks the instructions");
             return;
         }
-        let value = |i: usize| bf16::from_f32(((i * 7919) % 101) as f32 * 0.01 - 0.5);
+        let value = |i: usize| round(((i * 7919) % 101) as f32 * 0.01 - 0.5);
         for [m, n, k] in [
             [1, 1, 1],
             [17, 51, 33],
@@ -193,8 +218,8 @@ mod tests {
                         accumulate,
                     );
                 }
-                let at = |x: &[bf16], s: (isize, isize), i: usize, j: usize| {
-                    x[i * s.0 as usize + j * s.1 as usize].to_f64()
+                let at = |x: &[T], s: (isize, isize), i: usize, j: usize| {
+                    widen(x[i * s.0 as usize + j * s.1 as usize])
                 };
                 for i in 0..m {
                     for j in 0..n {
@@ -209,5 +234,11 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn products_match_sums_in_f64() {
+        check(|x| x, f64::from);
+        check(bf16::from_f32, bf16::to_f64);
     }
 }

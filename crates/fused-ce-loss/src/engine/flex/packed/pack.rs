@@ -1,7 +1,7 @@
 //! Packing of lines into panels.
 
+use super::Element;
 use core::arch::x86_64::*;
-use half::bf16;
 
 /// Lines that a transposition takes.
 const GROUP: usize = 16;
@@ -50,23 +50,27 @@ fn transpose(rows: [__m512i; 16]) -> [__m512i; 16] {
 /// # Safety
 /// The elements exist; `out` has room for whole panels and for groups of sixteen lines; the features exist.
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) unsafe fn from_lines<const N: usize>(
-    start: *const bf16,
+pub(super) unsafe fn from_lines<T: Element, const N: usize>(
+    start: *const T,
     stride: isize,
     count: usize,
     depth: usize,
     out: *mut u32,
 ) {
-    let words = depth.div_ceil(2);
+    let words = depth.div_ceil(T::PER_WORD);
     for line in (0..count).step_by(GROUP) {
         for word in (0..words).step_by(GROUP) {
-            let mask = first(depth - 2 * word);
+            let mask = first(depth - T::PER_WORD * word);
             let mut rows = [_mm512_setzero_si512(); 16];
             for (i, row) in rows.iter_mut().enumerate().take(count - line) {
                 // SAFETY: masked to what exists.
                 *row = unsafe {
-                    let at = start.offset((line + i) as isize * stride + 2 * word as isize);
-                    _mm512_maskz_loadu_epi16(mask, at.cast())
+                    let from = (T::PER_WORD * word) as isize;
+                    let at = start.offset((line + i) as isize * stride + from);
+                    match T::PER_WORD {
+                        1 => _mm512_maskz_loadu_epi32(mask as u16, at.cast()),
+                        _ => _mm512_maskz_loadu_epi16(mask, at.cast()),
+                    }
                 };
             }
             let columns = transpose(rows);
@@ -93,50 +97,85 @@ pub(super) unsafe fn from_lines<const N: usize>(
 /// # Safety
 /// As [`from_lines`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-pub(super) unsafe fn from_columns<const N: usize>(
-    start: *const bf16,
+pub(super) unsafe fn from_columns<T: Element, const N: usize>(
+    start: *const T,
     [across, along]: [isize; 2],
     count: usize,
     depth: usize,
     out: *mut u32,
 ) {
-    let words = depth.div_ceil(2);
+    let words = depth.div_ceil(T::PER_WORD);
     for panel in (0..count).step_by(N) {
         for word in 0..words {
             // Groups of sixteen lines; of a narrower panel, all.
             for line in (0..N).step_by(GROUP) {
                 let here = count.saturating_sub(panel + line).min(GROUP.min(N));
-                let load = |element: usize| {
-                    if element >= depth || here == 0 {
-                        return _mm256_setzero_si256();
-                    }
-                    // SAFETY: masked to what exists.
-                    unsafe {
-                        let at = start
-                            .offset(element as isize * along + (panel + line) as isize * across);
-                        if across == 1 {
-                            return _mm256_maskz_loadu_epi16(first(here) as u16, at.cast());
-                        }
-                        let mut values = [0_u16; GROUP];
-                        for (i, value) in values.iter_mut().enumerate().take(here) {
-                            *value = (*at.offset(i as isize * across)).to_bits();
-                        }
-                        _mm256_loadu_si256(values.as_ptr().cast())
+                let at = |element: usize| {
+                    let line = (panel + line) as isize * across;
+                    start.wrapping_offset(element as isize * along + line)
+                };
+                // SAFETY: of the elements that exist.
+                let words_here = unsafe {
+                    if T::PER_WORD == 1 {
+                        lines_of_f32(at(word).cast(), across, here)
+                    } else {
+                        let low = lines_of_bf16(at(2 * word).cast(), across, here);
+                        let high = if 2 * word + 1 < depth { here } else { 0 };
+                        let high = lines_of_bf16(at(2 * word + 1).cast(), across, high);
+                        let [low, high] = [low, high].map(|x| _mm512_cvtepu16_epi32(x));
+                        _mm512_or_si512(low, _mm512_slli_epi32::<16>(high))
                     }
                 };
-                let low = _mm512_cvtepu16_epi32(load(2 * word));
-                let high = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(load(2 * word + 1)));
-                let pairs = _mm512_or_si512(low, high);
                 // SAFETY: the caller leaves room.
                 unsafe {
                     let place = out.add(panel * words + word * N + line);
                     if N == 8 {
-                        _mm256_storeu_si256(place.cast(), _mm512_castsi512_si256(pairs));
+                        _mm256_storeu_si256(place.cast(), _mm512_castsi512_si256(words_here));
                     } else {
-                        _mm512_storeu_si512(place.cast(), pairs);
+                        _mm512_storeu_si512(place.cast(), words_here);
                     }
                 }
             }
         }
+    }
+}
+
+/// One element of each of `count` lines, at most sixteen, `across` apart; zeros behind them.
+///
+/// # Safety
+/// They exist, and so do the features.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn lines_of_f32(at: *const u32, across: isize, count: usize) -> __m512i {
+    // SAFETY: promised.
+    unsafe {
+        if across == 1 {
+            return _mm512_maskz_loadu_epi32(first(count) as u16, at.cast());
+        }
+        let mut values = [0_u32; GROUP];
+        for (i, value) in values.iter_mut().enumerate().take(count) {
+            *value = *at.offset(i as isize * across);
+        }
+        _mm512_loadu_si512(values.as_ptr().cast())
+    }
+}
+
+/// As [`lines_of_f32`].
+///
+/// # Safety
+/// As [`lines_of_f32`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn lines_of_bf16(at: *const u16, across: isize, count: usize) -> __m256i {
+    // SAFETY: promised.
+    unsafe {
+        if across == 1 {
+            return _mm256_maskz_loadu_epi16(first(count) as u16, at.cast());
+        }
+        let mut values = [0_u16; GROUP];
+        for (i, value) in values.iter_mut().enumerate().take(count) {
+            *value = *at.offset(i as isize * across);
+        }
+        _mm256_loadu_si256(values.as_ptr().cast())
     }
 }
