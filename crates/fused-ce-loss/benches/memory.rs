@@ -2,11 +2,17 @@
 //! the gradients that stay. Linux only.
 //!
 //! `cargo bench -p fused-ce-loss --bench memory` starts itself once per case, so that no case finds memory that an earlier one
-//! left. N = 2048, D = 640, V = 262144 in f32, the size of Gemma 3 270M, where the logits alone take 2.1 GB.
+//! left; `SVG=picture.svg` draws the result. N = 2048 and D = 640 in f32; the largest V is that of Gemma 3 270M, where the
+//! logits alone take 2.1 GB.
+
+#[path = "memory/picture.rs"]
+mod picture;
 
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use fused_ce_loss::{LossConfig, Plan, linear_cross_entropy, reference};
 use std::process::Command;
+
+const SIZES: [usize; 4] = [32_768, 65_536, 131_072, 262_144];
 
 /// Bytes that `/proc/self/status` states under a key.
 fn status(key: &str) -> Option<u64> {
@@ -30,47 +36,64 @@ fn measure(case: &str, [n, d, v]: [usize; 3]) -> [u64; 3] {
         (hidden, weight) = (hidden.require_grad(), weight.require_grad());
     }
     let ids = Tensor::<1, Int>::random([n], Distribution::Uniform(0.0, v as f64), &device);
-    let options = LossConfig::new()
-        .with_plan(Plan::Recompute)
-        .build()
-        .expect("options");
-    // Threads, allocator and lookups are there before the count begins.
-    let (small, few) = (normal([8, d]), normal([64, d]).require_grad());
+    let plan = if case == "store" {
+        Plan::Store
+    } else {
+        Plan::Recompute
+    };
+    let options = LossConfig::new().with_plan(plan).build().expect("options");
+    // Code and lookups are there before the count begins.
     let zeros = Tensor::<1, Int>::zeros([8], &device);
-    linear_cross_entropy(small, few, zeros, &options)
-        .loss
-        .backward();
+    let small = linear_cross_entropy(
+        normal([8, d]),
+        normal([64, d]).require_grad(),
+        zeros,
+        &options,
+    );
+    drop(small.loss.backward());
     let before = status("VmRSS").expect("/proc");
     assert!(reset_peak(), "cannot reset the peak");
-    let (loss, report) = if case == "materialised" {
-        let out = reference::linear_cross_entropy(hidden, weight, ids, &options);
-        (out.loss.clone(), out.report())
+    let (e, c) = (hidden.clone(), weight.clone());
+    let out = if case == "materialised" {
+        reference::linear_cross_entropy(e, c, ids, &options)
     } else {
-        let out = linear_cross_entropy(hidden.clone(), weight.clone(), ids, &options);
-        let loss = out.loss.clone();
-        if backward {
-            let grads = loss.backward();
-            let peak = status("VmHWM").expect("/proc") - before;
-            let gradients = ((n + v) * d * 4) as u64;
-            assert!(weight.grad(&grads).is_some() && hidden.grad(&grads).is_some());
-            return [
-                peak.saturating_sub(gradients),
-                gradients,
-                out.report().peak_bytes,
-            ];
-        }
-        (loss, out.report())
+        linear_cross_entropy(e, c, ids, &options)
     };
     let mut gradients = 0;
     if backward {
-        let grads = loss.backward();
-        gradients = ((n + v) * d * 4) as u64;
-        drop(grads);
+        let grads = out.loss.backward();
+        for x in [&hidden, &weight] {
+            gradients += x.grad(&grads).expect("a gradient").shape().num_elements() as u64 * 4;
+        }
     } else {
-        let _: f32 = loss.into_scalar();
+        let _: f32 = out.loss.clone().into_scalar();
     }
-    let peak = status("VmHWM").expect("/proc") - before;
-    [peak.saturating_sub(gradients), gradients, report.peak_bytes]
+    let peak = status("VmHWM").expect("/proc").saturating_sub(before);
+    [
+        peak.saturating_sub(gradients),
+        gradients,
+        out.report().peak_bytes,
+    ]
+}
+
+/// The case in a process of its own; megabytes.
+fn run(case: &str, shape: [usize; 3]) -> [f64; 3] {
+    let own = std::env::current_exe().expect("a path");
+    let shape = shape.map(|x| x.to_string()).join(",");
+    let out = Command::new(own)
+        .args(["--case", case, &shape])
+        .output()
+        .expect("a process");
+    assert!(
+        out.status.success(),
+        "{case}: {}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    let text = String::from_utf8(out.stdout).expect("text");
+    let mut numbers = text
+        .split_whitespace()
+        .map(|x| x.parse::<f64>().expect("a number") / 1e6);
+    [0; 3].map(|_| numbers.next().expect("three numbers"))
 }
 
 fn main() {
@@ -85,60 +108,53 @@ fn main() {
         println!("{above} {gradients} {reported}");
         return;
     }
-    let check =
-        !arguments.iter().any(|a| a == "--bench") || arguments.iter().any(|a| a == "--check");
     if status("VmHWM").is_none() || !reset_peak() {
         println!("skipped: needs /proc/self/clear_refs");
         return;
     }
-    let shape = if check {
-        "256,64,40000"
-    } else {
-        "2048,640,262144"
-    };
-    let cases: &[&str] = if check {
-        &["forward", "recompute"]
-    } else {
-        &["forward", "recompute", "materialised"]
-    };
+    if !arguments.iter().any(|a| a == "--bench") || arguments.iter().any(|a| a == "--check") {
+        // Logits would take 41 MB, and their gradient as much again.
+        for case in ["forward", "recompute"] {
+            let [above, ..] = run(case, [256, 64, 40_000]);
+            assert!(above <= 30.0, "{case}: {above:.1} MB");
+        }
+        println!("memory stays below that of the logits");
+        return;
+    }
     println!(
-        "N, D, V = {shape}, f32, {} threads\n",
+        "N 2048, D 640, f32, {} threads; MB above inputs and gradients, of which reported\n",
         core_tensor::cpu::threads()
     );
-    println!(
-        "| pass | above inputs and gradients, MB | gradients, MB | held by the report, MB |\n|---|---|---|---|"
-    );
-    for case in cases {
-        let own = std::env::current_exe().expect("a path");
-        let out = Command::new(own)
-            .args(["--case", case, shape])
-            .output()
-            .expect("a process");
-        assert!(
-            out.status.success(),
-            "{case}: {}",
-            String::from_utf8_lossy(&out.stderr)
-        );
-        let text = String::from_utf8(out.stdout).expect("text");
-        let numbers: Vec<f64> = text
-            .split_whitespace()
-            .map(|x| x.parse::<f64>().expect("a number") / 1e6)
-            .collect();
-        println!(
-            "| {case} | {:.1} | {:.1} | {:.1} |",
-            numbers[0], numbers[1], numbers[2]
-        );
-        // Of the check: logits would take 41 MB, twice that with their gradient.
-        let limit = match (check, *case) {
-            (true, _) => 40.0,
-            (false, "forward") => 16.0,
-            (false, "recompute") => 64.0,
-            _ => f64::INFINITY,
-        };
-        assert!(
-            numbers[0] <= limit,
-            "{case}: {:.1} MB above {limit} MB",
-            numbers[0]
-        );
+    println!("| V | gradients | forward only | recompute | store | logits in memory |");
+    println!("|---|---|---|---|---|---|");
+    let cases = ["forward", "recompute", "store", "materialised"];
+    let mut curves = cases.map(|_| Vec::new());
+    for v in SIZES {
+        let mut cells = String::new();
+        let mut gradients = 0.0_f64;
+        for (case, curve) in cases.iter().zip(&mut curves) {
+            let [above, own, reported] = run(case, [2048, 640, v]);
+            gradients = gradients.max(own);
+            let told = if *case == "materialised" {
+                String::new()
+            } else {
+                format!(" ({reported:.1})")
+            };
+            cells += &format!(" | {above:.1}{told}");
+            curve.push(above);
+            let limit = match *case {
+                "forward" => 16.0,
+                "recompute" => 64.0,
+                _ => f64::INFINITY,
+            };
+            assert!(above <= limit, "{case}, V {v}: {above:.1} MB");
+        }
+        println!("| {v} | {gradients:.0}{cells} |");
+    }
+    if let Ok(path) = std::env::var("SVG") {
+        let names = ["forward only", "recompute", "store", "logits in memory"];
+        let curves: Vec<_> = names.into_iter().zip(curves).collect();
+        std::fs::write(&path, picture::draw(&SIZES, &curves))
+            .unwrap_or_else(|e| panic!("{path}: {e}"));
     }
 }

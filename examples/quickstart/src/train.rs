@@ -6,11 +6,11 @@ use crate::settings::Settings;
 use anyhow::{Context, Result, ensure};
 use burn::grad_clipping::GradientClippingConfig;
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use core_tensor::resume::rand::{Rng, RngCore};
 use core_tensor::resume::{CheckpointStore, RngStream, Saved, TrainState};
+use fused_ce_loss::{LossOptions, linear_cross_entropy};
 use seq_rnn_parallel_scan::{MinRnnBlockConfig, MinRnnLm, MinRnnLmConfig, MinRnnStackConfig};
 use sha2::{Digest, Sha256};
 use std::sync::{Mutex, PoisonError};
@@ -201,10 +201,9 @@ fn loss(
         let tokens: Vec<i32> = windows.map(|&token| token as i32).collect();
         Tensor::<2, Int>::from_data(TensorData::new(tokens, [starts.len(), time]), device)
     };
-    let (logits, _) = model.forward(tokens(0), None);
-    CrossEntropyLossConfig::new()
-        .init(device)
-        .forward(logits.flatten(0, 1), tokens(1).flatten(0, 1))
+    let (hidden, _) = model.hidden(tokens(0), None);
+    // The logits of a batch never lie in memory.
+    linear_cross_entropy(hidden, &model.head, tokens(1), &LossOptions::default()).loss
 }
 
 fn digest(model: &MinRnnLm) -> String {
