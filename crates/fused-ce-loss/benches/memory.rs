@@ -2,7 +2,7 @@
 //! the gradients that stay. Linux only.
 //!
 //! `cargo bench -p fused-ce-loss --bench memory` starts itself once per case, so that no case finds memory that an earlier one
-//! left; `SVG=picture.svg` draws the result. N = 2048 and D = 640 in f32; the largest V is that of Gemma 3 270M, where the
+//! left; `SVG=/path/picture.svg` draws the result. N = 2048 and D = 640 in f32; the largest V is that of Gemma 3 270M, where the
 //! logits alone take 2.1 GB.
 
 #[path = "memory/picture.rs"]

@@ -9,77 +9,39 @@ mod common;
 use burn::tensor::{DType, Device};
 use common::{Arrays, Digest, Pass, check_only, config, median};
 use fused_ce_loss::{Filter, Plan};
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+
+use core_tensor::testing::Peer;
 
 // Large buffers are recycled rather than mapped anew.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A Python process that times what it is asked to.
-struct Peer {
-    process: Child,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Peer {
-    fn start() -> Option<Self> {
-        let python = std::env::var_os("PEER_PYTHON")?;
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/peers.py");
-        let mut process = Command::new(python)
-            .args([script, &core_tensor::cpu::threads().to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("PEER_PYTHON is a Python interpreter");
-        let answers = BufReader::new(process.stdout.take().expect("piped"));
-        Some(Self { process, answers })
-    }
-
-    /// Seconds, and what came out.
-    fn run(&mut self, request: &str) -> (f64, Digest) {
-        let input = self.process.stdin.as_mut().expect("piped");
-        writeln!(input, "{request}").expect("the peer listens");
-        let mut line = String::new();
-        self.answers.read_line(&mut line).expect("the peer answers");
-        // Its threads spin a while after their work.
-        std::thread::sleep(Duration::from_millis(20));
-        let x: Vec<f64> = line
-            .split_whitespace()
-            .map(|x| x.parse().expect("numbers"))
-            .collect();
-        let [
-            seconds,
-            loss,
-            _,
-            hidden_rms,
-            hidden_dot,
-            _,
-            weight_rms,
-            weight_dot,
-        ] = x[..]
-        else {
-            panic!("the peer answers {line:?} to {request:?}");
-        };
-        (
-            seconds,
-            Digest {
-                loss,
-                hidden_dot,
-                weight_dot,
-                hidden_rms,
-                weight_rms,
-            },
-        )
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        drop(self.process.stdin.take());
-        let _ = self.process.wait();
-    }
+/// Seconds that the peer took, and what came out.
+fn ask(peer: &mut Peer, request: &str) -> (f64, Digest) {
+    let line = peer.ask(request);
+    let numbers = line.split_whitespace().map(|x| x.parse().expect("numbers"));
+    let numbers: Vec<f64> = numbers.collect();
+    let [
+        seconds,
+        loss,
+        _,
+        hidden_rms,
+        hidden_dot,
+        _,
+        weight_rms,
+        weight_dot,
+    ] = numbers[..]
+    else {
+        panic!("the peer answers {line:?} to {request:?}");
+    };
+    let digest = Digest {
+        loss,
+        hidden_dot,
+        weight_dot,
+        hidden_rms,
+        weight_rms,
+    };
+    (seconds, digest)
 }
 
 /// Asserts that both computed the same.
@@ -111,7 +73,10 @@ fn main() {
     }
     let rounds: usize =
         std::env::var("ROUNDS").map_or(5, |n| n.parse().expect("ROUNDS is a number"));
-    let mut peer = Peer::start();
+    let mut peer = Peer::start(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/benches/peers/peers.py"
+    ));
     let device = Device::flex();
     let f32 = DType::F32;
     let filtered = Plan::Filtered(Filter::default());
@@ -165,7 +130,7 @@ fn main() {
             let (seconds, out, digest) = arrays.run(config(plan), pass);
             held = out.report().peak_bytes;
             drop(out);
-            let their = peer.as_mut().map(|p| p.run(&request));
+            let their = peer.as_mut().map(|p| ask(p, &request));
             if let Some((_, their)) = &their {
                 agree(&digest, their, dtype, plan, &request);
             }

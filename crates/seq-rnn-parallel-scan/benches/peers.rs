@@ -7,55 +7,22 @@ mod common;
 
 use burn::tensor::Device;
 use common::{Kind, Pass, Problem, check_only, median};
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+
+use core_tensor::testing::Peer;
 
 // Large buffers are recycled rather than mapped anew, as PyTorch's allocator does.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A Python process that times what it is asked to.
-struct Peer {
-    process: Child,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Peer {
-    fn start() -> Option<Self> {
-        let python = std::env::var_os("PEER_PYTHON")?;
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/peer.py");
-        let mut process = Command::new(python)
-            .args([script, &core_tensor::cpu::threads().to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("PEER_PYTHON is a Python interpreter");
-        let answers = BufReader::new(process.stdout.take().expect("piped"));
-        Some(Self { process, answers })
-    }
-
-    fn time(&mut self, kind: &str, pass: Pass, [batch, time, width]: [usize; 3]) -> f64 {
-        let pass = if pass == Pass::Forward {
-            "forward"
-        } else {
-            "train"
-        };
-        let input = self.process.stdin.as_mut().expect("piped");
-        writeln!(input, "{kind} {pass} {batch} {time} {width}").expect("the peer listens");
-        let mut line = String::new();
-        self.answers.read_line(&mut line).expect("the peer answers");
-        // Its threads spin a while after their work.
-        std::thread::sleep(Duration::from_millis(20));
-        line.trim().parse().expect("the peer answers seconds")
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        drop(self.process.stdin.take());
-        let _ = self.process.wait();
-    }
+/// Seconds that the peer took.
+fn ask(peer: &mut Peer, kind: &str, pass: Pass, [batch, time, width]: [usize; 3]) -> f64 {
+    let pass = if pass == Pass::Forward {
+        "forward"
+    } else {
+        "train"
+    };
+    let line = peer.ask(&format!("{kind} {pass} {batch} {time} {width}"));
+    line.trim().parse().expect("the peer answers seconds")
 }
 
 fn main() {
@@ -71,7 +38,10 @@ fn main() {
     }
     let rounds: usize =
         std::env::var("ROUNDS").map_or(7, |n| n.parse().expect("ROUNDS is a number"));
-    let mut peer = Peer::start();
+    let mut peer = Peer::start(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/benches/peers/peer.py"
+    ));
     println!(
         "{} threads, median of {rounds} interleaved rounds, f32",
         core_tensor::cpu::threads()
@@ -102,7 +72,7 @@ fn main() {
         for round in 0..=rounds {
             let (our, their) = (
                 problem.time(pass),
-                peer.as_mut().map(|p| p.time(rival, pass, shape)),
+                peer.as_mut().map(|p| ask(p, rival, pass, shape)),
             );
             // The first round warms up.
             if round > 0 {

@@ -4,10 +4,12 @@
 mod close;
 mod gradcheck;
 mod modes;
+mod peer;
 mod poison;
 pub mod strategies;
 
 pub use close::{Differences, IntoTestData, assert_close_values, differences};
 pub use gradcheck::{GradCheck, check_gradients};
 pub use modes::{Mode, for_each_mode};
+pub use peer::Peer;
 pub use poison::{PoisonGuard, poison_outputs};

@@ -216,6 +216,21 @@ def gradients(value, *leaves):
     return torch.autograd.grad(value, leaves, retain_graph=True)
 
 
+def let_triton_interpret_numbers():
+    """Triton 3.9's interpreter leaves Python floats as they are, where Liger's kernels take them for tensors."""
+    import numpy as np
+    import triton.runtime.interpreter as interpreter
+
+    convert, tl = interpreter._implicit_cvt, interpreter.tl
+
+    def converted(x):
+        if type(x) is not float:
+            return convert(x)
+        return tl.tensor(interpreter.TensorHandle(np.array([x], dtype=np.float32), tl.float32), tl.float32)
+
+    interpreter._implicit_cvt = converted
+
+
 def confirm(cases):
     """The same numbers from other implementations."""
     names = {"hidden": 0, "weight": 1, "bias": 2}
@@ -265,6 +280,7 @@ def confirm(cases):
                     for key, grad in zip(names, gradients(value, e, c)):
                         close(grad, want[f"{goal}_grad_{key}"], 2e-5, (name, "liger", goal, key))
         print("liger-kernel, PyTorch fallback: rows, entropy, temperature agree")
+        let_triton_interpret_numbers()
         from liger_kernel.ops.fused_linear_cross_entropy import LigerFusedLinearCrossEntropyFunction as fused
 
         for name in ("plain", "bias_wide", "ignored", "class_weight", "smoothing", "smoothing_class_weight", "z_loss", "z_loss_class_weight"):
