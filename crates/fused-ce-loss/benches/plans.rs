@@ -35,13 +35,26 @@ fn cases() -> Vec<(&'static str, Plan, Pass)> {
         ("recompute, frozen", Plan::Recompute, Pass::Frozen),
         ("store, frozen", Plan::Store, Pass::Frozen),
         ("store, 80 % ignored", Plan::Store, Pass::Ignored),
+        ("store, weight [D, V]", Plan::Store, Pass::Columns),
+        ("recompute, weight [D, V]", Plan::Recompute, Pass::Columns),
+        (
+            "filtered, weight [D, V]",
+            Plan::Filtered(Filter::default()),
+            Pass::Columns,
+        ),
     ]
 }
 
 fn check() {
     let arrays = Arrays::generated([65, 24, 700], &Device::flex(), DType::F32);
-    for pass in [Pass::Train, Pass::Frozen, Pass::Ignored] {
-        let want = arrays.run(config(Plan::Store), pass).2;
+    for pass in [Pass::Train, Pass::Frozen, Pass::Ignored, Pass::Columns] {
+        // The same numbers, whatever the layout of the weight.
+        let rows = if pass == Pass::Columns {
+            Pass::Train
+        } else {
+            pass
+        };
+        let want = arrays.run(config(Plan::Store), rows).2;
         for (name, plan, own) in cases() {
             // A filter is not exact; the tests bound its error.
             if own != pass || matches!(plan, Plan::Filtered(_)) {

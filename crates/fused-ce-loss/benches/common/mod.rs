@@ -17,6 +17,8 @@ pub enum Pass {
     Frozen,
     /// As [`Pass::Train`], with about 80 % of the targets ignored.
     Ignored,
+    /// As [`Pass::Train`], with a weight `[D, V]`.
+    Columns,
 }
 
 impl Pass {
@@ -26,6 +28,7 @@ impl Pass {
             Self::Train => "train",
             Self::Frozen => "frozen",
             Self::Ignored => "ignored",
+            Self::Columns => "columns",
         }
     }
 }
@@ -140,7 +143,11 @@ impl Arrays {
         if pass != Pass::Forward {
             hidden = hidden.require_grad();
         }
-        if matches!(pass, Pass::Train | Pass::Ignored) {
+        if pass == Pass::Columns {
+            let turned = weight.transpose().into_data();
+            weight = Tensor::from_data(turned, (&device, self.weight.dtype()));
+        }
+        if !matches!(pass, Pass::Forward | Pass::Frozen) {
             weight = weight.require_grad();
         }
         let targets = if pass == Pass::Ignored {
@@ -149,7 +156,12 @@ impl Arrays {
             self.targets.clone()
         };
         let targets = Tensor::<1, Int>::from_data(targets.to_data(), &device);
-        let (e, c) = (hidden.clone(), Classifier::from_rows(weight.clone()));
+        let (e, c) = (hidden.clone(), weight.clone());
+        let c = if pass == Pass::Columns {
+            Classifier::from_columns(c)
+        } else {
+            Classifier::from_rows(c)
+        };
         let start = Instant::now();
         let out = linear_cross_entropy(e, c, targets, &options);
         let grads = (pass != Pass::Forward).then(|| out.loss.backward());

@@ -123,7 +123,10 @@ impl<'a> Call<'a> {
             "{op}: expected a classifier of width {width} as the hidden states, got {}",
             classifier.width()
         );
-        assert!(classes > 0, "{op}: expected at least one class");
+        assert!(
+            classes > 0 && width > 0,
+            "{op}: expected at least one class and one feature"
+        );
         let others = core::iter::once(classifier.weight.dtype());
         for other in others.chain(classifier.bias.as_ref().map(Tensor::dtype)) {
             assert_eq!(

@@ -2,6 +2,7 @@
 
 use super::inputs::Inputs;
 use super::matrix::Matrix;
+use super::online::Weigh;
 use super::product::Product;
 use core_tensor::cpu::{Isa, Kernel, Real, RowsMut, Storage, for_each_task};
 use core_tensor::ext::flex::{Compute, scratch};
@@ -62,6 +63,9 @@ pub(super) fn weighted_sum<E: Storage>(
     width: usize,
     weight: impl Fn(usize) -> Compute<E> + Sync,
 ) -> Vec<Compute<E>> {
+    if let Some(columns) = x.contiguous_columns() {
+        return columns_times::<E>(columns, width, weight);
+    }
     let blocks = x.height().div_ceil(BLOCK);
     // A task has many blocks, so that the partial sums stay few.
     let tasks = blocks.div_ceil(64).max(1);
@@ -96,6 +100,38 @@ pub(super) fn weighted_sum<E: Storage>(
     let column = |c: usize| (0..tasks).map(|t| parts[t * width + c]).sum::<f64>();
     (0..width).map(|c| Real::from_f64(column(c))).collect()
 }
+
+/// As [`weighted_sum`], of a matrix whose columns are the rows of `columns`: a dot product for each.
+fn columns_times<E: Storage>(
+    columns: Matrix<'_, E>,
+    width: usize,
+    weight: impl Fn(usize) -> Compute<E> + Sync,
+) -> Vec<Compute<E>> {
+    let [_, height] = columns.shape();
+    let weights: Vec<Compute<E>> = (0..height).map(weight).collect();
+    let mut out = scratch::<Compute<E>>(width);
+    let parts = RowsMut::new(&mut out, 1);
+    for_each_task(width.div_ceil(8), |task| {
+        let isa = Isa::detect();
+        let mut wide = scratch::<Compute<E>>(DOT);
+        for c in task * 8..width.min((task + 1) * 8) {
+            let pieces = columns.row(c).chunks(DOT).zip(weights.chunks(DOT));
+            let total = pieces.map(|(x, weights)| {
+                let row = E::widen(x, &mut wide[..x.len()]);
+                isa.run(Weigh { row, weights })
+            });
+            // SAFETY: every column belongs to one task.
+            #[allow(unsafe_code)]
+            unsafe {
+                parts.piece(c, 0..1)[0] = Real::from_f64(total.sum::<f64>());
+            }
+        }
+    });
+    out
+}
+
+/// Values of a column that are summed in the compute type.
+const DOT: usize = 4096;
 
 impl<E: Product> Inputs<'_, E> {
     /// `Σ_v u_v c_v` with the weights common to all rows.

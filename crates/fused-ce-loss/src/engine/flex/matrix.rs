@@ -47,6 +47,9 @@ unsafe impl<T: Send> Send for MatrixMut<'_, T> {}
 // SAFETY: as above; sharing it only shares the right to ask for disjoint parts.
 unsafe impl<T: Send> Sync for MatrixMut<'_, T> {}
 
+/// Rows that are turned together: as many `f32` as a line of the cache holds.
+pub(super) const GROUP: usize = 16;
+
 /// Panics unless every element of a matrix lies within `len` elements.
 fn check_bounds(len: usize, rows: usize, columns: usize, strides: (isize, isize)) {
     if rows == 0 || columns == 0 {
@@ -109,6 +112,11 @@ impl<'a, T> Matrix<'a, T> {
         (self.start, self.strides)
     }
 
+    /// The transposed view, where its rows are contiguous and those of the matrix are not.
+    pub(super) fn contiguous_columns(self) -> Option<Self> {
+        (self.strides.0 == 1 && self.strides.1 != 1).then(|| self.transposed())
+    }
+
     /// The transposed view.
     pub(super) fn transposed(self) -> Self {
         Self {
@@ -168,13 +176,35 @@ impl<'a, E: Storage> Matrix<'a, E> {
         scratch
     }
 
-    /// Row `r` into `out`, in the compute type.
-    pub(super) fn copy_row(&self, r: usize, out: &mut [Compute<E>]) {
-        assert!(r < self.rows && out.len() == self.columns);
+    /// Rows `rows` into `out`, one after the other, in the compute type.
+    pub(super) fn copy_rows(&self, rows: Range<usize>, out: &mut [Compute<E>]) {
+        let width = self.columns;
+        assert!(rows.end <= self.rows && out.len() == rows.len() * width);
         if self.strides.1 == 1 {
-            widen_row::<E>(self.row(r), out);
-        } else {
-            self.widened_row(r, out);
+            let out = out.chunks_mut(width.max(1));
+            rows.zip(out)
+                .for_each(|(r, out)| widen_row::<E>(self.row(r), out));
+            return;
+        }
+        if self.strides.0 != 1 {
+            for (r, out) in rows.zip(out.chunks_mut(width.max(1))) {
+                self.widened_row(r, out);
+            }
+            return;
+        }
+        // Columns are contiguous: a line of the cache holds some of each, and is read once for all of them.
+        let across = self.transposed();
+        let mut part = [Compute::<E>::ZERO; GROUP];
+        for first in rows.clone().step_by(GROUP) {
+            let group = first..rows.end.min(first + GROUP);
+            let out = &mut out[(first - rows.start) * width..];
+            for c in 0..width {
+                let part = &mut part[..group.len()];
+                widen_row::<E>(&across.row(c)[group.clone()], part);
+                part.iter()
+                    .enumerate()
+                    .for_each(|(r, &x)| out[r * width + c] = x);
+            }
         }
     }
 
@@ -336,23 +366,29 @@ impl<'a, T> MatrixMut<'a, T> {
         (self.start, self.strides)
     }
 
-    /// Writes row `r`.
+    /// Writes rows from `first` on, which follow each other in `rows`.
     ///
     /// # Panics
-    /// If there is no such row, or `row` has another length.
-    pub(super) fn set_row(&mut self, r: usize, row: &[T])
+    /// If there are not so many, or `rows` is no whole number of rows.
+    pub(super) fn set_rows(&mut self, first: usize, rows: &[T])
     where
         T: Copy,
     {
+        let (width, count) = (self.columns, rows.len() / self.columns.max(1));
+        assert!(first + count <= self.rows && rows.len() == count * width);
         if self.strides.1 == 1 {
-            self.row(r).copy_from_slice(row);
+            for (r, row) in rows.chunks(width.max(1)).enumerate() {
+                self.row(first + r).copy_from_slice(row);
+            }
             return;
         }
-        assert!(r < self.rows && row.len() == self.columns);
-        for (c, &x) in row.iter().enumerate() {
-            let at = r as isize * self.strides.0 + c as isize * self.strides.1;
-            // SAFETY: bounds were checked when the view was made, and it is exclusive.
-            unsafe { self.start.offset(at).write(x) };
+        for c in 0..width {
+            for r in 0..count {
+                let (down, across) = self.strides;
+                let at = (first + r) as isize * down + c as isize * across;
+                // SAFETY: bounds were checked when the view was made, and it is exclusive.
+                unsafe { self.start.offset(at).write(rows[r * width + c]) };
+            }
         }
     }
 

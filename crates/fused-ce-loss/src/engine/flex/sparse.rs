@@ -6,7 +6,7 @@ use super::buffer::Buffer;
 use super::gradient::{Above, Gradient, narrow_all};
 use super::inputs::Inputs;
 use super::logits::LogitShape;
-use super::matrix::Matrix;
+use super::matrix::{GROUP, Matrix};
 use super::owned::Owned;
 use super::product::Product;
 use super::record::Sieve;
@@ -305,14 +305,14 @@ impl<E: Product> Inputs<'_, E> {
         out: &'b mut [Compute<E>],
     ) -> Matrix<'b, Compute<E>> {
         let width = self.width;
-        let rows = RowsMut::new(out, width);
+        let all = RowsMut::new(out, classes.len() * width);
         for_each_task(classes.len().div_ceil(64), |task| {
-            for i in task * 64..classes.len().min((task + 1) * 64) {
-                // SAFETY: every row is written by one task.
-                #[allow(unsafe_code)]
-                let row = unsafe { rows.piece(i, 0..width) };
-                self.classifier.copy_row(classes.start + i, row);
-            }
+            let own = task * 64..classes.len().min((task + 1) * 64);
+            // SAFETY: every row is written by one task.
+            #[allow(unsafe_code)]
+            let part = unsafe { all.piece(0, own.start * width..own.end * width) };
+            self.classifier
+                .copy_rows(classes.start + own.start..classes.start + own.end, part);
         });
         Matrix::rows(out, classes.len(), width)
     }
@@ -344,28 +344,27 @@ impl<E: Product> Inputs<'_, E> {
                 let isa = Isa::detect();
                 let own = task * TILE..classes.len().min((task + 1) * TILE);
                 let mut terms = Vec::new();
-                let mut row = scratch::<Compute<E>>(width);
+                let mut rows = scratch::<Compute<E>>(GROUP * width);
                 let mut part = scratch::<Compute<E>>(width);
                 // SAFETY: every task has its own classes.
                 #[allow(unsafe_code)]
                 let mut out = unsafe { sums.block(own.clone(), 0..width) };
-                for (r, c) in own.enumerate() {
-                    let v = classes.start + c;
-                    terms.clear();
-                    terms.extend(
-                        turned
-                            .column(v)
-                            .iter()
-                            .map(|&(i, g)| (g, hidden.row(i as usize))),
-                    );
-                    terms.extend(common.as_ref().map(|(u, sum)| (u[v], &sum[..])));
-                    row.fill(Real::ZERO);
-                    isa.run(Accumulate {
-                        out: &mut row,
-                        terms: &terms,
-                        part: &mut part,
-                    });
-                    out.set_row(r, &row);
+                for first in (0..own.len()).step_by(GROUP) {
+                    let count = GROUP.min(own.len() - first);
+                    for (r, row) in rows.chunks_mut(width).take(count).enumerate() {
+                        let v = classes.start + own.start + first + r;
+                        terms.clear();
+                        let column = turned.column(v).iter();
+                        terms.extend(column.map(|&(i, g)| (g, hidden.row(i as usize))));
+                        terms.extend(common.as_ref().map(|(u, sum)| (u[v], &sum[..])));
+                        row.fill(Real::ZERO);
+                        isa.run(Accumulate {
+                            out: row,
+                            terms: &terms,
+                            part: &mut part,
+                        });
+                    }
+                    out.set_rows(first, &rows[..count * width]);
                 }
             });
             out.narrow(self, &classes, narrow);
