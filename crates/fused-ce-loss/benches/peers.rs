@@ -1,8 +1,8 @@
 //! This crate beside PyTorch, in turn, on the same arrays, in the same run.
 //!
 //! `PEER_PYTHON=… cargo bench -p fused-ce-loss --bench peers` (see `benches/peers/README.md`); `FILE=….safetensors` adds a
-//! real model's hidden states, `ONLY="train bf16"` chooses. Without a peer it times this crate alone, with `--check` it does nothing that `plans` does
-//! not do.
+//! real model's hidden states, `ONLY="train bf16"` chooses. Without a peer it times this crate alone, with `--check` it checks the generator of the
+//! arrays.
 
 mod common;
 
@@ -66,9 +66,47 @@ fn agree(ours: &Digest, theirs: &Digest, dtype: DType, plan: Plan, what: &str) {
     );
 }
 
+/// The generated arrays are those that the peer generates: the values that `benches/peers/README.md` states.
+fn check_generator() {
+    let arrays = Arrays::generated([7, 5, 11], &Device::flex(), DType::F32);
+    let bits = |x: &burn::tensor::Tensor<2>| -> Vec<u32> {
+        x.to_data()
+            .iter::<f32>()
+            .take(3)
+            .map(f32::to_bits)
+            .collect()
+    };
+    assert_eq!(
+        bits(&arrays.hidden),
+        [0x3f4c_7a22, 0x403c_c2a8, 0x40b4_dd74]
+    );
+    assert_eq!(
+        bits(&arrays.weight),
+        [0x3da7_0a45, 0x3e64_31d0, 0x3daf_3045]
+    );
+    let targets: Vec<i64> = arrays.targets.to_data().iter::<i64>().collect();
+    assert_eq!(targets, [4, 9, 6, 6, 0, 9, 1]);
+    let digest = arrays.run(config(Plan::Store), Pass::Train).2;
+    let stated = Digest {
+        loss: 3.609_785,
+        hidden_dot: 1.975_193,
+        weight_dot: 1.975_193,
+        hidden_rms: 0.036_640_2,
+        weight_rms: 0.410_467,
+    };
+    agree(
+        &digest,
+        &stated,
+        DType::F32,
+        Plan::Store,
+        "the generated arrays",
+    );
+    println!("the generated arrays are as stated");
+}
+
 fn main() {
     if check_only() {
-        println!("nothing to check without a peer; see the bench `plans`");
+        check_generator();
         return;
     }
     let rounds: usize =
