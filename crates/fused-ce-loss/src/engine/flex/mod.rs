@@ -16,6 +16,7 @@ mod owned;
 #[cfg(target_arch = "x86_64")]
 mod packed;
 mod product;
+mod random;
 mod record;
 mod running;
 mod slope;

@@ -4,7 +4,7 @@ use super::buffer::Buffer;
 use super::matrix::{Matrix, MatrixMut, gemm_product};
 #[cfg(target_arch = "x86_64")]
 use super::packed;
-use super::record::{hash, mix};
+use super::random::{hash, mix};
 use core_tensor::cpu::{Isa, Kernel, Storage};
 use core_tensor::ext::flex::Compute;
 use half::{bf16, f16};
