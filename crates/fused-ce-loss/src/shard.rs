@@ -35,7 +35,7 @@
 
 use crate::classifier::Classifier;
 use crate::engine::{Needs, Spec, Tensors, column, has_kernel};
-use crate::loss::{Asked, Call};
+use crate::loss::{Asked, Call, compute_dtype};
 use crate::options::LossOptions;
 use crate::output::LossOutput;
 use crate::plan::Plan;
@@ -275,11 +275,7 @@ pub fn backward_with(
         classifier: true,
         bias: spec.has_bias,
     };
-    let size = if hidden.dtype() == burn::tensor::DType::F64 {
-        8
-    } else {
-        4
-    };
+    let size = compute_dtype(hidden.dtype()).size();
     let spec = Spec {
         plan: Plan::Recompute,
         ..spec

@@ -6,7 +6,7 @@ use super::buffer::Buffer;
 use super::forward::state;
 use super::inputs::Inputs;
 use super::logits::{Finish, LogitShape};
-use super::matrix::{Matrix, MatrixMut};
+use super::matrix::{Matrix, MatrixMut, convert_row};
 use super::owned::Owned;
 use super::product::Product;
 use super::slope::{Add, Chain, Differentiate, Scale, Slope};
@@ -105,12 +105,9 @@ impl<E: Product> Inputs<'_, E> {
         let mut exact = scratch::<Compute<E>>(live);
         let isa = Isa::detect();
         let rounded = TypeId::of::<E::Factor>() != TypeId::of::<Compute<E>>();
-        let mut total = Buffer::<Compute<E>>::new(monitor);
-        let total = total.sized(if self.classes.div_ceil(panel) > SUMMED_PANELS {
-            sums.len()
-        } else {
-            0
-        });
+        let parts = self.classes.div_ceil(panel) > SUMMED_PANELS;
+        let mut total = scratch::<Compute<E>>(if parts { sums.len() } else { 0 });
+        let _held = monitor.hold(size_of_val(&total[..]));
         for first in (0..self.classes).step_by(panel) {
             let turn = first / panel % SUMMED_PANELS;
             let classes = first..self.classes.min(first + panel);
@@ -190,19 +187,17 @@ impl<E: Product> Inputs<'_, E> {
                 }
             }
             let last = first + panel >= self.classes;
-            if !total.is_empty() && (last || turn + 1 == SUMMED_PANELS) {
+            if parts && (last || turn + 1 == SUMMED_PANELS) {
                 isa.run(Add {
                     row: &sums,
-                    to: total,
+                    to: &mut total,
                 });
             }
             if needs.classifier {
                 classifier.narrow(self, &classes, narrow);
             }
         }
-        if !total.is_empty() {
-            sums.copy_from_slice(total);
-        }
+        let sums = if parts { total } else { sums };
         let _held = monitor.hold(if TypeId::of::<E>() == TypeId::of::<Compute<E>>() {
             0
         } else {
@@ -280,7 +275,7 @@ impl<E: Product> Inputs<'_, E> {
                         }
                     }
                 }
-                self.row_gradient(isa, at, columns.clone(), row, above, &mut chain);
+                let slope = self.row_gradient(isa, at, columns.clone(), row, above, &mut chain);
                 if counted > 0 {
                     // SAFETY: every block and tile belongs to one task.
                     #[allow(unsafe_code)]
@@ -297,8 +292,7 @@ impl<E: Product> Inputs<'_, E> {
                         }
                     }
                     let key = (self.live[at] as u32).rotate_left(16) ^ columns.start as u32;
-                    let large = self.slope(self.live[at], above).0.normaliser.absolute()
-                        * Real::from_f64(LARGE);
+                    let large = slope.normaliser.absolute() * Real::from_f64(LARGE);
                     E::round(row, place().row(r), large, key);
                 }
             }
@@ -312,7 +306,7 @@ impl<E: Product> Inputs<'_, E> {
         }
     }
 
-    /// Turns logits of the live row `at` into their gradient.
+    /// Turns logits of the live row `at` into their gradient, and returns its coefficients.
     fn row_gradient(
         &self,
         isa: Isa,
@@ -321,7 +315,7 @@ impl<E: Product> Inputs<'_, E> {
         row: &mut [Compute<E>],
         above: &Above<'_, Compute<E>>,
         chain: &mut Vec<Compute<E>>,
-    ) {
+    ) -> Slope<Compute<E>> {
         let live = self.live[at];
         let shape = LogitShape::new(self.spec);
         let chained = shape.cap.is_some() || shape.temperature != Real::ONE;
@@ -360,6 +354,7 @@ impl<E: Product> Inputs<'_, E> {
         if chained {
             isa.run(Scale { row, by: chain });
         }
+        slope
     }
 
     /// The state of a row, see [`state`].
@@ -412,7 +407,7 @@ impl<E: Product> Inputs<'_, E> {
                     // SAFETY: every row is written by one task.
                     #[allow(unsafe_code)]
                     let row = unsafe { rows.piece(self.live[i], 0..width) };
-                    narrow_into::<E>(&sums[i * width..][..width], row);
+                    convert_row::<Compute<E>, E>(&sums[i * width..][..width], row);
                 }
             });
             return out;
@@ -429,25 +424,12 @@ impl<E: Product> Inputs<'_, E> {
     }
 }
 
-/// `values` rounded to the storage type.
-fn narrow_into<E: Storage>(values: &[Compute<E>], row: &mut [E]) {
-    // SAFETY: an initialised slice may be written as an uninitialised one.
-    #[allow(unsafe_code)]
-    let row = unsafe {
-        core::slice::from_raw_parts_mut(
-            row.as_mut_ptr().cast::<core::mem::MaybeUninit<E>>(),
-            row.len(),
-        )
-    };
-    E::narrow(values, row);
-}
-
 /// All of `values` rounded to the storage type.
 pub(super) fn narrow_all<E: Storage>(values: Vec<Compute<E>>) -> Vec<E> {
     if TypeId::of::<E>() == TypeId::of::<Compute<E>>() {
         return bytemuck::allocation::cast_vec(values);
     }
     let mut out = vec![<E as bytemuck::Zeroable>::zeroed(); values.len()];
-    narrow_into::<E>(&values, &mut out);
+    convert_row::<Compute<E>, E>(&values, &mut out);
     out
 }

@@ -218,42 +218,16 @@ impl<'a, E: Storage> Matrix<'a, E> {
     where
         'a: 'b,
     {
-        if TypeId::of::<E>() == TypeId::of::<Compute<E>>() {
-            return Matrix {
-                start: self.start.cast(),
-                rows: self.rows,
-                columns: self.columns,
-                strides: self.strides,
-                borrow: PhantomData,
-            };
+        if let Some(same) = self.same::<Compute<E>>() {
+            return same;
         }
-        let (rows, columns) = (self.rows, self.columns);
+        if let Some(across) = self.contiguous_columns() {
+            return across.widened(scratch).transposed();
+        }
+        let [rows, columns] = self.shape();
         let scratch = scratch.sized(rows * columns);
-        if self.strides.1 == 1 {
-            for r in 0..rows {
-                widen_row::<E>(self.row(r), &mut scratch[r * columns..][..columns]);
-            }
-            Matrix::rows(scratch, rows, columns)
-        } else if self.strides.0 == 1 {
-            let across = self.transposed();
-            for c in 0..columns {
-                widen_row::<E>(across.row(c), &mut scratch[c * rows..][..rows]);
-            }
-            Matrix::rows(scratch, columns, rows).transposed()
-        } else {
-            for r in 0..rows {
-                for c in 0..columns {
-                    let at = r as isize * self.strides.0 + c as isize * self.strides.1;
-                    // SAFETY: bounds were checked when the view was made.
-                    let x = unsafe { &*self.start.offset(at) };
-                    widen_row::<E>(
-                        core::slice::from_ref(x),
-                        &mut scratch[r * columns + c..][..1],
-                    );
-                }
-            }
-            Matrix::rows(scratch, rows, columns)
-        }
+        self.copy_rows(0..rows, scratch);
+        Matrix::rows(scratch, rows, columns)
     }
 }
 
@@ -339,9 +313,7 @@ impl<'a, T> MatrixMut<'a, T> {
             core::slice::from_raw_parts_mut(start, self.columns)
         }
     }
-}
 
-impl<'a, T> MatrixMut<'a, T> {
     /// The matrix, if `U` is its type.
     pub(super) fn into_same<U: 'static>(self) -> Option<MatrixMut<'a, U>>
     where

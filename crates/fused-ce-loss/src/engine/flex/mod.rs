@@ -1,7 +1,7 @@
 //! CPU engine.
 //!
-//! The products are those of the `gemm` crate, each on one thread over a tile that stays in the caches; what this
-//! crate adds runs on the tile while it is there.
+//! Products run on one thread each, over a tile that stays in the caches: our own with AVX-512, otherwise those of the
+//! `gemm` crate. What else is to be done with a tile is done while it is there.
 
 mod accumulate;
 mod buffer;
@@ -200,10 +200,11 @@ fn backward<E: Product>(
             (inputs.gradient_from_sums(above, matrix(kept)), dense)
         }
         Plan::Filtered(filter) => {
-            let sparse = Needs {
-                hidden: needs.hidden && !filter.full_hidden,
-                classifier: needs.classifier && !filter.full_classifier,
-                bias: needs.bias && !filter.full_classifier,
+            // Those that come from all entries, or those that do not.
+            let part = |full: bool| Needs {
+                hidden: needs.hidden && filter.full_hidden == full,
+                classifier: needs.classifier && filter.full_classifier == full,
+                bias: needs.bias && filter.full_classifier == full,
             };
             let (offsets, classes) = links.storage::<u32>().split_at(inputs.live.len() + 1);
             let entries = sparse::Kept {
@@ -211,12 +212,10 @@ fn backward<E: Product>(
                 classes,
                 logits: kept.storage(),
             };
-            let dense = Needs {
-                hidden: needs.hidden && filter.full_hidden,
-                classifier: needs.classifier && filter.full_classifier,
-                bias: needs.bias && filter.full_classifier,
-            };
-            (inputs.sparse_gradient(above, entries, sparse), dense)
+            (
+                inputs.sparse_gradient(above, entries, part(false)),
+                part(true),
+            )
         }
         Plan::Auto | Plan::Store | Plan::Recompute => (Gradient::default(), needs),
     };

@@ -58,6 +58,7 @@ impl<E: Product> Inputs<'_, E> {
     ) {
         let isa = Isa::detect();
         let shape = LogitShape::new(self.spec);
+        let filter = Sieve::of(self.spec);
         let (monitor, width) = (&self.spec.monitor, self.width);
         let first = gathered.range.start;
         let (mut buffer, mut wide) = (Buffer::new(monitor), Buffer::new(monitor));
@@ -162,7 +163,7 @@ impl<E: Product> Inputs<'_, E> {
                             sum: so_far.sum,
                         };
                         let select = Select {
-                            filter: Sieve::of(self.spec),
+                            filter,
                             row: self.live[at],
                             first: tile.start,
                             logits: row,
