@@ -3,12 +3,13 @@
 
 use crate::classifier::Classifier;
 use crate::engine::{Layout, Spec};
-use crate::loss::{Asked, Call, Rows, compute_dtype};
+use crate::loss::{Asked, Call, Rows};
 use crate::options::LossOptions;
 use crate::output::LossOutput;
 use crate::targets::Targets;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
+use core_tensor::ext::compute_dtype;
 
 /// As [`linear_cross_entropy`](crate::linear_cross_entropy), in plain tensor operations; the plan counts for nothing.
 ///

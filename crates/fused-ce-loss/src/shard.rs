@@ -35,12 +35,13 @@
 
 use crate::classifier::Classifier;
 use crate::engine::{Needs, Spec, Tensors, column, has_kernel};
-use crate::loss::{Asked, Call, compute_dtype};
+use crate::loss::{Asked, Call};
 use crate::options::LossOptions;
 use crate::output::LossOutput;
 use crate::plan::Plan;
 use crate::targets::Targets;
 use burn::tensor::{Bool, Int, Tensor};
+use core_tensor::ext::compute_dtype;
 
 /// Some of all classes.
 #[derive(Debug, Clone)]

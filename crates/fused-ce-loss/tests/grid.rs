@@ -3,7 +3,7 @@
 mod common;
 
 use burn::tensor::{DType, Device};
-use common::{Labels, NAMES, Problem, Random, Setup, Values, assert_rms, assert_rows};
+use common::{Labels, NAMES, Problem, Random, Setup, assert_rms, assert_rows};
 use core_tensor::testing::poison_outputs;
 use fused_ce_loss::{
     Filter, LossConfig, Plan, Reduction, Smoothing, Tail, linear_cross_entropy, reference,
@@ -21,17 +21,6 @@ fn exact_plans() -> Vec<Plan> {
     vec![Plan::Store, Plan::Recompute, Plan::ForwardGradient]
 }
 
-/// A distribution over the classes for every row.
-fn distributions(random: &mut Random, [n, v]: [usize; 2]) -> Values {
-    let mut q = random.uniform(&[n, v], 0.0, 1.0);
-    for row in q.data.chunks_mut(v) {
-        let total: f64 = row.iter().sum();
-        row.iter_mut()
-            .for_each(|x| *x = f64::from((*x / total) as f32));
-    }
-    q
-}
-
 /// One problem per feature, and all that go together.
 fn problems(random: &mut Random, shape: [usize; 3]) -> Vec<(&'static str, Problem)> {
     let [n, v, d] = shape;
@@ -47,7 +36,7 @@ fn problems(random: &mut Random, shape: [usize; 3]) -> Vec<(&'static str, Proble
     };
     let class_weight = Some(random.uniform(&[v], 0.2, 2.0));
     let token_weight = Some(random.uniform(&[n], 0.0, 2.0));
-    let probabilities = Labels::Probabilities(distributions(random, [n, v]));
+    let probabilities = Labels::Probabilities(random.distributions([n, v]));
     let top = Labels::TopK {
         shape: vec![n, 4],
         // Different classes per row.

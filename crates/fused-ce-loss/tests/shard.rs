@@ -3,22 +3,9 @@
 mod common;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use common::{Labels, Problem, Random, Setup, Values, assert_rms, assert_rows, list};
+use common::{Labels, Problem, Random, Setup, Values, assert_rms, assert_rows, list, mixed};
 use fused_ce_loss::shard::{Partial, Shard, backward_with, finish, partial};
-use fused_ce_loss::{
-    Classifier, LossConfig, LossOutput, Reduction, Smoothing, linear_cross_entropy,
-};
-
-fn objective(out: &LossOutput) -> Tensor<1> {
-    let mut sum = out.loss.clone().sum() + (out.lse.clone() * 0.1).sum();
-    if let Some(entropy) = &out.entropy {
-        sum = sum + entropy.clone().sum() * 0.3;
-    }
-    if let Some(top) = &out.top_log_probs {
-        sum = sum + top.clone().sum().reshape([1]) * 0.2;
-    }
-    sum
-}
+use fused_ce_loss::{Classifier, LossConfig, Reduction, Smoothing, linear_cross_entropy};
 
 /// Bounds of `count` shards, the first the smallest.
 fn bounds(count: usize, classes: usize) -> Vec<std::ops::Range<usize>> {
@@ -28,7 +15,7 @@ fn bounds(count: usize, classes: usize) -> Vec<std::ops::Range<usize>> {
 
 fn check(name: &str, problem: &Problem, setup: Setup, bound: f64) {
     let device = Device::flex();
-    let want = problem.run(&device, setup, linear_cross_entropy, &objective);
+    let want = problem.run(&device, setup, linear_cross_entropy, &mixed);
     let dtype = setup.dtype;
     let hidden = problem.hidden.tensor::<2>(&device, dtype);
     let weight = problem.weight.tensor::<2>(&device, dtype);
@@ -82,7 +69,7 @@ fn check(name: &str, problem: &Problem, setup: Setup, bound: f64) {
         }
         let mut gradients = [vec![0.0; want.gradients[0].len()], Vec::new(), Vec::new()];
         for own in &shards {
-            let g = backward_with(&all, hidden.clone(), own, targets(), &options, objective);
+            let g = backward_with(&all, hidden.clone(), own, targets(), &options, mixed);
             gradients[0]
                 .iter_mut()
                 .zip(list(g.hidden))
@@ -118,11 +105,7 @@ fn shards_are_worth_the_whole() {
         .with_temperature(0.8)
         .with_entropy(true)
         .with_top_k(4);
-    let mut q = random.uniform(&[40, 700], 0.0, 1.0);
-    q.data.chunks_mut(700).for_each(|row| {
-        let total: f64 = row.iter().sum();
-        row.iter_mut().for_each(|x| *x /= total);
-    });
+    let q = random.distributions([40, 700]);
     let top = Labels::TopK {
         shape: vec![40, 3],
         classes: (0..120).map(|i| (i * 37 % 700) as i64).collect(),
@@ -186,7 +169,7 @@ fn a_certain_row_keeps_its_digits() {
         config: LossConfig::new(),
     };
     let want = problem
-        .run(&device, Setup::F64, linear_cross_entropy, &objective)
+        .run(&device, Setup::F64, linear_cross_entropy, &mixed)
         .loss[0];
     let expected = (299.0 / 300.0) * (-20.0_f64).exp();
     assert!(

@@ -3,7 +3,7 @@
 pub use burn_flex::{Flex, FlexTensor};
 
 use crate::cpu::{Real, RowsMut, Storage};
-use burn::tensor::{DType, Element, Shape};
+use burn::tensor::{DType, Device, Element, Shape};
 use core::mem::MaybeUninit;
 
 /// Runs `$body` with `$E` bound to the [`Storage`] type of a float dtype.
@@ -52,13 +52,10 @@ pub mod __private {
     pub use half::{bf16, f16};
 }
 
-/// The dtype that kernels compute and carry states in: `f64` for `f64`, otherwise `f32`.
-pub fn compute_dtype(dtype: DType) -> DType {
-    if dtype == DType::F64 {
-        DType::F64
-    } else {
-        DType::F32
-    }
+/// Whether a tensor of this dtype on this device is one that kernels for this backend take.
+pub fn takes(device: &Device, dtype: DType) -> bool {
+    let stored = matches!(dtype, DType::F64 | DType::F32 | DType::BF16 | DType::F16);
+    stored && *device == Device::flex()
 }
 
 /// A tensor whose rows along the last axis are contiguous: itself where they are, otherwise a copy.

@@ -35,3 +35,14 @@ pub use burn::backend::tensor::{BoolTensor, FloatTensor, IntTensor};
 pub use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
 #[cfg(feature = "testing")]
 pub(crate) use poison::set_poison;
+
+use burn::tensor::DType;
+
+/// The dtype that kernels compute and carry states in: `f64` for `f64`, otherwise `f32`.
+pub fn compute_dtype(dtype: DType) -> DType {
+    if dtype == DType::F64 {
+        DType::F64
+    } else {
+        DType::F32
+    }
+}

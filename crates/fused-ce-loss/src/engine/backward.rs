@@ -2,7 +2,7 @@
 
 use super::EngineBackend;
 use super::spec::{Needs, Spec};
-use crate::loss::compute_dtype;
+use core_tensor::ext::compute_dtype;
 use core_tensor::ext::{
     Autodiff, AutodiffBackend, Backward, CheckpointStrategy, Checkpointer, FloatTensor, Gradients,
     IntTensor, Ops, OpsKind, TensorMetadata,

@@ -11,8 +11,9 @@ pub mod spec;
 pub use spec::{Layout, Needs, Spec, column};
 
 use crate::classifier::Classifier;
-use crate::loss::{Asked, Rows, compute_dtype};
+use crate::loss::{Asked, Rows};
 use burn::tensor::{Device, Int, Tensor};
+use core_tensor::ext::compute_dtype;
 use core_tensor::ext::{Backend, Dispatch, FloatTensor, IntTensor, backend_extension};
 
 /// Row statistics, and the classes of the largest logits where they are wanted: from the engine where the device has

@@ -12,6 +12,7 @@ use crate::targets::{Kind, Targets};
 pub(crate) use asked::Asked;
 use burn::tensor::{DType, Int, IntDType, Tensor};
 use core::ops::Range;
+use core_tensor::ext::compute_dtype;
 
 /// Cross-entropy of a linear layer, `−log softmax(hidden · weightᵀ + bias)[target]`, without the logits: they exist
 /// tile by tile in the caches, or, where the plan says so, once in memory for the backward pass.
@@ -79,15 +80,6 @@ pub(crate) struct Call<'a> {
     compute: DType,
     options: &'a LossOptions,
     monitor: Monitor,
-}
-
-/// The dtype that everything is summed in: f64 for f64, otherwise f32.
-pub(crate) fn compute_dtype(dtype: DType) -> DType {
-    if dtype == DType::F64 {
-        DType::F64
-    } else {
-        DType::F32
-    }
 }
 
 impl<'a> Call<'a> {

@@ -75,6 +75,18 @@ pub type Loss = fn(Tensor<2>, Classifier, Targets, &LossOptions) -> LossOutput;
 /// A number to differentiate.
 pub type Goal<'a> = &'a dyn Fn(&LossOutput) -> Tensor<1>;
 
+/// A number that depends on every output there is.
+pub fn mixed(out: &LossOutput) -> Tensor<1> {
+    let mut sum = out.loss.clone().sum() + (out.lse.clone() * 0.1).sum();
+    if let Some(entropy) = &out.entropy {
+        sum = sum + entropy.clone().sum() * 0.3;
+    }
+    if let Some(top) = &out.top_log_probs {
+        sum = sum + top.clone().sum().reshape([1]) * 0.2;
+    }
+    sum
+}
+
 /// What came out.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -456,6 +468,17 @@ impl Random {
     pub fn uniform(&mut self, shape: &[usize], low: f64, high: f64) -> Values {
         let mut one = || f64::from(self.0.random_range(low..high) as f32);
         Values::new(shape, (0..shape.iter().product()).map(|_| one()).collect())
+    }
+
+    /// A distribution over the classes for every row, rounded to f32.
+    pub fn distributions(&mut self, [n, v]: [usize; 2]) -> Values {
+        let mut q = self.uniform(&[n, v], 0.0, 1.0);
+        for row in q.data.chunks_mut(v) {
+            let total: f64 = row.iter().sum();
+            row.iter_mut()
+                .for_each(|x| *x = f64::from((*x / total) as f32));
+        }
+        q
     }
 
     pub fn classes(&mut self, count: usize, classes: usize, ignored: f64, ignore: i64) -> Vec<i64> {

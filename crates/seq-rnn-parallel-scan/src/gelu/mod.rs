@@ -7,8 +7,6 @@ mod flex;
 
 use burn::tensor::Tensor;
 #[cfg(feature = "flex")]
-use burn::tensor::{DType, Device};
-#[cfg(feature = "flex")]
 use core_tensor::ext::{Backend, Dispatch, FloatTensor, backend_extension};
 
 /// What a backend with a kernel of its own provides; [`gelu`] comes here.
@@ -43,11 +41,7 @@ pub(crate) trait GeluBackend: Backend {
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     #[cfg(feature = "flex")]
     {
-        let stored = matches!(
-            x.dtype(),
-            DType::F64 | DType::F32 | DType::BF16 | DType::F16
-        );
-        if stored && x.device() == Device::flex() {
+        if core_tensor::ext::flex::takes(&x.device(), x.dtype()) {
             return Tensor::from_dispatch(Dispatch::exact_gelu(x.into_dispatch()));
         }
     }

@@ -11,8 +11,6 @@ mod flex;
 
 use burn::tensor::Tensor;
 #[cfg(feature = "flex")]
-use burn::tensor::{DType, Device};
-#[cfg(feature = "flex")]
 use core_tensor::ext::{Backend, Dispatch, FloatTensor, backend_extension};
 
 /// What a backend with such a kernel provides.
@@ -32,11 +30,7 @@ pub(crate) trait ProductBackend: Backend {
 pub(crate) fn product(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     {
-        let stored = matches!(
-            a.dtype(),
-            DType::F64 | DType::F32 | DType::BF16 | DType::F16
-        );
-        if stored && a.device() == Device::flex() {
+        if core_tensor::ext::flex::takes(&a.device(), a.dtype()) {
             assert_eq!(
                 (a.dims()[1], a.dtype()),
                 (b.dims()[0], b.dtype()),

@@ -15,7 +15,7 @@ mod spec;
 pub use options::{Planes, ScanOptions, ScanOutput};
 pub use spec::{Algorithm, Candidate, Cell, Sequences, Spec, Transition};
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 use core_tensor::ext::{Backend, Dispatch, FloatTensor, backend_extension};
 
 /// Which output of a scan a gradient belongs to.
@@ -189,14 +189,5 @@ pub fn scan(cell: Cell, planes: impl Into<Planes>, options: ScanOptions) -> Scan
     ScanOutput {
         states: Tensor::from_dispatch(states),
         last: Tensor::from_dispatch(last),
-    }
-}
-
-/// The dtype that states are carried in: f64 for f64, otherwise f32.
-pub(crate) fn compute_dtype(dtype: DType) -> DType {
-    if dtype == DType::F64 {
-        DType::F64
-    } else {
-        DType::F32
     }
 }

@@ -1,8 +1,8 @@
 //! Arguments and results of a scan.
 
-use super::compute_dtype;
 use super::spec::{Algorithm, Cell, Sequences, Spec};
 use burn::tensor::{Bool, DType, Tensor};
+use core_tensor::ext::compute_dtype;
 
 /// The inputs of a cell: all planes side by side in the last axis of one tensor, as one projection
 /// makes them, or one tensor per plane. Packed planes save a copy in each direction.
