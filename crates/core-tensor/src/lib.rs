@@ -1,8 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "atoms")]
+pub mod atoms;
 pub mod cpu;
+pub mod dual;
 pub mod ext;
+pub mod force;
+pub mod graph;
+mod modules;
 #[cfg(feature = "resume")]
 pub mod resume;
 #[cfg(feature = "testing")]
 pub mod testing;
+
+pub use modules::{cast_module, seeded};

@@ -18,6 +18,7 @@ pub use rows::RowsMut;
 pub use storage::Storage;
 pub use stream::fence;
 
+use core::ops::Range;
 use rayon::prelude::*;
 
 /// A computation that [`Isa::run`] compiles once per instruction set.
@@ -69,5 +70,21 @@ pub fn for_each_task(count: usize, task: impl Fn(usize) + Send + Sync) {
         (0..count).for_each(task);
     } else {
         (0..count).into_par_iter().for_each(task);
+    }
+}
+
+/// `task` of `0..part`, `part..2 * part`, … up to `len`, in order, spread over the threads of the current rayon pool; a
+/// single part runs on the caller, without waking anyone.
+pub fn map_parts<T: Send>(
+    len: usize,
+    part: usize,
+    task: impl Fn(Range<usize>) -> T + Send + Sync,
+) -> Vec<T> {
+    let parts = len.div_ceil(part);
+    let task = |k: usize| task(k * part..len.min((k + 1) * part));
+    if parts <= 1 || threads() == 1 {
+        (0..parts).map(task).collect()
+    } else {
+        (0..parts).into_par_iter().map(task).collect()
     }
 }

@@ -70,7 +70,8 @@ pub fn contiguous_rows(x: &FlexTensor) -> FlexTensor {
     }
 }
 
-/// Reads a tensor `[batch, time, channels]` row by row, through any strides of the two outer axes.
+/// Reads a tensor `[batch, time, channels]` row by row, through any strides of the two outer axes. A matrix
+/// `[time, channels]` counts as one batch entry.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows<'a, E> {
     data: &'a [E],
@@ -84,13 +85,22 @@ impl<'a, E: Element + bytemuck::Pod> Rows<'a, E> {
     /// Borrows `x`, which comes from [`contiguous_rows`].
     ///
     /// # Panics
-    /// If `x` has not three dimensions, another dtype, or rows that are not contiguous.
+    /// If `x` has not two or three dimensions, another dtype, or rows that are not contiguous.
     pub fn new(x: &'a FlexTensor) -> Self {
         let layout = x.layout();
-        let [_, time, channels] = layout.shape().dims();
-        let strides = layout.strides();
+        let (time, channels, strides) = match *layout.strides() {
+            [rows, within] => {
+                let [time, channels] = layout.shape().dims();
+                (time, channels, [0, rows, within])
+            }
+            [batch, rows, within] => {
+                let [_, time, channels] = layout.shape().dims();
+                (time, channels, [batch, rows, within])
+            }
+            _ => panic!("Rows: expected [batch, time, channels] or [time, channels]"),
+        };
         assert!(
-            channels <= 1 || strides[2] == 1,
+            channels <= 1 || layout.shape().num_elements() == 0 || strides[2] == 1,
             "Rows: rows are not contiguous"
         );
         Self {

@@ -1,6 +1,7 @@
 //! The test kit: comparisons that fail on NaN, gradient checks, output poisoning and proptest
 //! strategies, for the crates of this workspace and for layers of your own.
 
+mod bench;
 mod close;
 mod gradcheck;
 mod modes;
@@ -8,6 +9,7 @@ mod peer;
 mod poison;
 pub mod strategies;
 
+pub use bench::{check_only, median};
 pub use close::{Differences, IntoTestData, assert_close_values, differences};
 pub use gradcheck::{GradCheck, check_gradients};
 pub use modes::{Mode, for_each_mode};

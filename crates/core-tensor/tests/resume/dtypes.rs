@@ -3,9 +3,9 @@
 
 use std::process::Command;
 
-use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Device, FloatDType, IntDType, Tensor};
+use core_tensor::cast_module;
 use core_tensor::resume::{CheckpointStore, ResumeError, TrainState};
 
 use crate::HIDDEN;
@@ -63,18 +63,10 @@ fn child() {
     println!("resumed exactly in {name}");
 }
 
-struct ToF64;
-
-impl ModuleMapper for ToF64 {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.map(|tensor| Tensor::from_inner(tensor.inner().cast(DType::F64)).require_grad())
-    }
-}
-
 /// An f64 model with Adam state, on a device whose default is f32.
 fn f64_on_f32() -> (Mlp, ModuleOptimizer) {
     let device = Device::default().autodiff();
-    let model = Mlp::new(1, HIDDEN, &device).map(&mut ToF64);
+    let model = cast_module(Mlp::new(1, HIDDEN, &device), DType::F64);
     let x = Tensor::<2>::ones([4, 6], &device).cast(DType::F64);
     let loss = model.second.forward(model.first.forward(x)).mean();
     let grads = GradientsParams::from_grads(loss.backward(), &model);

@@ -4,12 +4,17 @@
 //! shading language, cannot do decides how kernels here are written: no −∞ or NaN as a literal, no float
 //! atomics, no waiting for another cube; every multiply-add that matters is an explicit `fma`.
 
+pub mod math;
+mod matrix;
+
 pub use burn::backend::cubecl::dtype_to_storage_type;
 pub use burn_cubecl::kernel::into_contiguous;
 pub use burn_cubecl::tensor::CubeTensor;
 pub use burn_cubecl::{CubeBackend, CubeDevice};
+pub use matrix::{block, block_mut, converted, product, transposed};
 
-use burn::tensor::{DType, Shape};
+use burn::backend::DispatchDevice;
+use burn::tensor::{DType, Device, Shape};
 use burn_cubecl::ops::numeric::{full_device_dtype, zeros_client};
 use cubecl::client::Client;
 use cubecl::ir::AddressType;
@@ -17,8 +22,14 @@ use cubecl::prelude::InputScalar;
 use std::collections::HashSet;
 use std::sync::Mutex;
 
+/// Whether a device is one that kernels for this backend run on.
+pub fn runs_on(device: &Device) -> bool {
+    let device = device.clone().without_autodiff();
+    matches!(device.as_dispatch(), DispatchDevice::Cube(_))
+}
+
 /// A new contiguous tensor for the output of a kernel, which writes every element: whatever memory
-/// held, or NaN where [`testing::poison_outputs`](crate::testing) is on.
+/// held, or NaN (in whole numbers, a large one) where [`testing::poison_outputs`](crate::testing) is on.
 pub fn empty(
     client: &Client,
     device: &CubeDevice,
@@ -27,8 +38,13 @@ pub fn empty(
 ) -> CubeTensor {
     let (client, device, shape) = (client.clone(), device.clone(), shape.into());
     if super::poison::poisoned() && shape.num_elements() > 0 {
-        let nan = InputScalar::new(f32::NAN, dtype_to_storage_type(dtype));
-        return full_device_dtype(client, shape, device, nan, dtype);
+        let kind = dtype_to_storage_type(dtype);
+        let poison = match dtype.size() {
+            _ if dtype.is_float() => InputScalar::new(f32::NAN, kind),
+            1 | 2 => InputScalar::new(i8::MAX, kind),
+            _ => InputScalar::new(i32::MAX, kind),
+        };
+        return full_device_dtype(client, shape, device, poison, dtype);
     }
     let buffer = client.empty(shape.num_elements() * dtype.size());
     CubeTensor::new_contiguous(client, device, shape, buffer, dtype)
