@@ -5,7 +5,8 @@
 mod common;
 
 use burn::tensor::Device;
-use common::{Kind, Pass, Problem, check_only, median};
+use common::{Kind, Pass, Problem};
+use core_tensor::testing::{check_only, median};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -6,8 +6,8 @@ mod common;
 
 use burn::tensor::activation::gelu as burns;
 use burn::tensor::{Device, Distribution, Tensor};
-use common::{check_only, median};
 use core_tensor::assert_close;
+use core_tensor::testing::{check_only, median};
 use seq_rnn_parallel_scan::gelu;
 use std::time::Instant;
 

@@ -5,9 +5,10 @@
 mod common;
 
 use burn::tensor::{Device, Distribution, Tensor};
-use common::{CELL, check_only, median, time_scan};
+use common::{CELL, time_scan};
 use core_tensor::assert_close;
 use core_tensor::cpu::for_each_task;
+use core_tensor::testing::{check_only, median};
 use seq_rnn_parallel_scan::scan::reference;
 use seq_rnn_parallel_scan::{Cell, ScanOptions, scan};
 use std::time::Instant;

@@ -3,11 +3,10 @@
 
 mod common;
 
-use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, s};
 use common::Random;
-use core_tensor::assert_close;
 use core_tensor::testing::poison_outputs;
+use core_tensor::{assert_close, cast_module};
 use seq_rnn_parallel_scan::{
     Candidate, Cell, GruLikeConfig, InitialState, MinGruConfig, MinLstmConfig, MinRnn,
     MinRnnBlockConfig, MinRnnLmConfig, MinRnnStack, MinRnnStackConfig, ScanOptions, StackState,
@@ -23,15 +22,6 @@ fn assert_same<const D: usize>(got: Tensor<D>, want: Tensor<D>, what: &str) {
         got.iter::<f64>().all(f64::is_finite) && got.as_bytes() == want.as_bytes(),
         "{what}: bits differ"
     );
-}
-
-/// Changes the dtype of all weights.
-struct Cast(DType);
-
-impl ModuleMapper for Cast {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.map(|weight| weight.cast(self.0))
-    }
 }
 
 fn layers(device: &Device) -> Vec<MinRnn> {
@@ -64,7 +54,7 @@ fn a_layer_has_the_same_bits_however_it_is_run() {
     for dtype in [DType::F32, DType::F64, DType::BF16] {
         let mut random = Random::new(1, &device, dtype);
         for layer in layers(&device) {
-            let layer = layer.map(&mut Cast(dtype));
+            let layer = cast_module(layer, dtype);
             let carried = if dtype == DType::F64 {
                 dtype
             } else {

@@ -118,17 +118,6 @@ impl Problem {
     }
 }
 
-/// Median of some values.
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// Whether the bench is only to check its problems: `--check`, or being run as a test.
-pub fn check_only() -> bool {
-    !std::env::args().any(|a| a == "--bench") || std::env::args().any(|a| a == "--check")
-}
-
 /// Seconds of one linear scan over `a` and `b`.
 pub fn time_scan(a: &Tensor<3>, b: &Tensor<3>) -> f64 {
     let start = Instant::now();

@@ -12,6 +12,9 @@ mod options;
 pub mod reference;
 mod spec;
 
+#[cfg(all(feature = "cube", feature = "testing"))]
+#[doc(hidden)]
+pub use cube::chain_anywhere;
 pub use options::{Planes, ScanOptions, ScanOutput};
 pub use spec::{Algorithm, Candidate, Cell, Sequences, Spec, Transition};
 

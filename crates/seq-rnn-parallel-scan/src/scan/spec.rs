@@ -95,6 +95,10 @@ pub enum Algorithm {
     /// The sequence is cut into chunks that are reduced in parallel, scanned and replayed: for long
     /// sequences of few channels.
     Chunked,
+    /// The sequence is cut into pieces, a workgroup each, and every workgroup waits for the state that the
+    /// one before it hands on. Reads its input once, and its states have the bits of
+    /// [`Algorithm::Serial`]. Only where workgroups may wait for each other (CUDA, ROCm); elsewhere `Serial` runs instead.
+    Chained,
 }
 
 /// Where the sequences of a batch lie.

@@ -2,11 +2,11 @@
 
 use super::{Batch, HELD_OUT, Task, TaskError, clip_norm};
 use crate::layers::{MinRnnLm, MinRnnLmConfig};
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use std::sync::{Mutex, PoisonError};
+use core_tensor::seeded;
 
 /// A training recipe: AdamW at a constant or decaying rate, gradients clipped by their common norm.
 ///
@@ -66,27 +66,11 @@ pub struct Score {
     pub answers: usize,
 }
 
-/// Weights are drawn from generators that belong to the process.
-static INIT: Mutex<()> = Mutex::new(());
-
-struct Draw;
-
-impl ModuleVisitor for Draw {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        param.val();
-    }
-}
-
 impl Recipe {
     /// The model before training: the same weights for the same seed, as long as no other thread
     /// draws random numbers from the device meanwhile (other recipes may).
     pub fn init(&self, device: &Device) -> MinRnnLm {
-        let _alone = INIT.lock().unwrap_or_else(PoisonError::into_inner);
-        device.seed(self.seed);
-        let model = self.model.init(device);
-        // Burn draws a parameter when its value is first asked for.
-        model.visit(&mut Draw);
-        model
+        seeded(device, self.seed, || self.model.init(device))
     }
 
     /// Learning rate of a step, counted from 0.

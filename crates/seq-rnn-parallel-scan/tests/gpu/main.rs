@@ -6,6 +6,7 @@
     any(feature = "wgpu", feature = "vulkan", feature = "cuda")
 ))]
 
+mod chained;
 #[path = "../common/mod.rs"]
 mod common;
 mod exact;
@@ -15,11 +16,16 @@ mod numbers;
 use burn::tensor::{DType, Device};
 use common::{Random, Scan, Setup, compare_across};
 use core_tensor::testing::{PoisonGuard, poison_outputs};
-use seq_rnn_parallel_scan::scan::{reference, scan};
+use seq_rnn_parallel_scan::scan::{chain_anywhere, reference, scan};
 use seq_rnn_parallel_scan::{Algorithm, Candidate, Cell, Transition};
 use std::sync::OnceLock;
 
-const ALGORITHMS: [Algorithm; 3] = [Algorithm::Serial, Algorithm::Sweep, Algorithm::Chunked];
+const ALGORITHMS: [Algorithm; 4] = [
+    Algorithm::Serial,
+    Algorithm::Sweep,
+    Algorithm::Chunked,
+    Algorithm::Chained,
+];
 
 /// The paper's cell.
 const MIN_GRU: Cell = Cell::MinGru {
@@ -27,10 +33,24 @@ const MIN_GRU: Cell = Cell::MinGru {
     transition: Transition::Positive,
 };
 
-/// The device under test; outputs of kernels start as NaN in the whole program.
+/// The device under test; outputs of kernels start as NaN in the whole program, and chains run on every
+/// device.
+///
+/// Mesa's software driver leaves a loop after 65,535 rounds, too few to wait for a thread that the system
+/// has put aside. On a single thread it runs the workgroups of a launch one after the other, so
+/// that in a chain whoever is waited for has finished.
 fn device() -> Device {
-    static POISON: OnceLock<PoisonGuard> = OnceLock::new();
-    POISON.get_or_init(poison_outputs);
+    static START: OnceLock<PoisonGuard> = OnceLock::new();
+    START.get_or_init(|| {
+        // SAFETY: the driver, which alone reads the environment past the lock of the standard library,
+        // is not loaded before the first device.
+        #[allow(unsafe_code, reason = "there is no other way to tell the driver")]
+        unsafe {
+            std::env::set_var("LP_NUM_THREADS", "1");
+        }
+        chain_anywhere();
+        poison_outputs()
+    });
     #[cfg(feature = "cuda")]
     return Device::cuda(0);
     #[cfg(all(feature = "vulkan", not(feature = "cuda")))]

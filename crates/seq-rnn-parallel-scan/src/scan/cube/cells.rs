@@ -6,7 +6,7 @@
 //! −10³⁰ is `log 0` and held as −10³⁸, and turned into −∞ when a state is written.
 
 use super::super::spec::{Candidate, Cell, Transition};
-use super::math::{log_add_exp, sigmoid_pair, softplus, tangent_h};
+use core_tensor::ext::cube::math::{log_add_exp, sigmoid_pair, softplus, tangent_h};
 use cubecl::prelude::*;
 
 /// What `log 0` is held as: far enough from the threshold that no sum of two leaves it, and

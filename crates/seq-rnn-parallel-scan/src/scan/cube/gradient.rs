@@ -13,14 +13,14 @@ use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 /// Saved states and cotangents on the device.
-struct Past {
-    saved: CubeTensor,
+pub(super) struct Past {
+    pub(super) saved: CubeTensor,
     upstream: Option<CubeTensor>,
     last: Option<CubeTensor>,
 }
 
 impl Past {
-    fn launch<E: Float, F: Float, S: Float>(&self) -> PastLaunch<E, F, S> {
+    pub(super) fn launch<E: Float, F: Float, S: Float>(&self) -> PastLaunch<E, F, S> {
         let arg = CubeTensor::into_tensor_arg;
         PastLaunch::new(
             arg(self.saved.clone()),
@@ -70,6 +70,7 @@ impl Problem<'_> {
         };
         match self.algorithm() {
             Algorithm::Sweep => self.backward_sweep(&past, &gradients, &initial),
+            Algorithm::Chained => self.backward_chained(&past, &gradients, &initial),
             Algorithm::Chunked => {
                 let segments = self.chunks();
                 let ends = self.flows(&segments, &past);

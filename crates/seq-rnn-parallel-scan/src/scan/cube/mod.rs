@@ -1,28 +1,33 @@
 //! GPU kernels: one CubeCL source for CUDA, ROCm, Metal, Vulkan and WebGPU.
 //!
-//! Three ways to split a scan, all bit-reproducible from run to run (no atomics, every reduction in a
-//! fixed order); [`choose`] says when which runs:
+//! Four ways to split a scan, all bit-reproducible from run to run (no arithmetic by atomics, every
+//! reduction in a fixed order); [`choose`] says when which runs:
 //!
 //! - [`serial`]: a unit per sequence and channel. Has the same bits whatever the split in time.
 //! - [`sweep`]: a cube per sequence and group of channels, over tiles of steps.
 //! - chunked: [`reduce`] folds every chunk of a sequence to one map, [`problem::Maps`] scans the
 //!   maps with a sweep, and [`serial`] walks all chunks at once from the right states.
+//! - [`chained`]: a cube per piece of a sequence and group of channels, each waiting for the one before
+//!   it; where the device lets cubes wait. The states of [`serial`] to the bit.
 //!
 //! The backward pass is the same recurrence on the adjoint, the other way in time, so it has the same
-//! three forms. With checkpoints it first computes all states again, each stretch between two borders
+//! four forms. With checkpoints it first computes all states again, each stretch between two borders
 //! on its own.
 
 mod cells;
+mod chained;
 mod choose;
 mod gradient;
 mod inputs;
-mod math;
 mod past;
 mod problem;
 mod reduce;
 mod segments;
 mod serial;
 mod sweep;
+
+#[cfg(feature = "testing")]
+pub use choose::chain_anywhere;
 
 use super::spec::Spec;
 use super::{Cotangent, ScanBackend};

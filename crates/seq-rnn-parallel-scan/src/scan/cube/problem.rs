@@ -92,7 +92,14 @@ impl<'a> Problem<'a> {
     /// The algorithm that runs.
     pub(super) fn algorithm(&self) -> Algorithm {
         let time = longest(&self.spec.sequences);
-        choose(self.client(), self.spec.algorithm, self.units(), time)
+        let computed = self.dtypes().1;
+        choose(
+            self.client(),
+            self.spec.algorithm,
+            self.units(),
+            time,
+            computed,
+        )
     }
 
     /// The pieces of the chunked algorithm.
@@ -112,7 +119,7 @@ impl<'a> Problem<'a> {
     }
 
     /// Steps from border to border; where none are kept, more than there are.
-    fn border_stride(&self) -> usize {
+    pub(super) fn border_stride(&self) -> usize {
         self.spec.checkpoint.unwrap_or(self.time.max(1))
     }
 
@@ -183,6 +190,7 @@ impl<'a> Problem<'a> {
         let borders = self.output(border_shape, computed);
         match self.algorithm() {
             Algorithm::Sweep => self.forward_sweep(&states, &last, &borders),
+            Algorithm::Chained => self.forward_chained(&states, &last, &borders),
             Algorithm::Chunked => {
                 let segments = self.chunks();
                 let ends = self.ends(&segments);

@@ -2,7 +2,7 @@
 
 use super::super::spec::Sequences;
 
-/// Segments in the order of sequences and, within one, of steps.
+/// Segments in the order of sequences and, within one, of steps, but for those of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Segments {
     /// Number of segments.
@@ -32,6 +32,32 @@ impl Segments {
     /// Pieces of `stride` steps, each of which begins at a border.
     pub(super) fn between_borders(sequences: &Sequences, stride: usize) -> Self {
         Self::cut(sequences, stride, stride, 0)
+    }
+
+    /// Pieces of `stride` steps in the order of a chain: the first of every sequence, then the second of
+    /// every sequence, and so on; `backwards`, the last of every sequence first.
+    ///
+    /// Only a table is ordered so. Without one, sequences are of the same length and the kernel counts.
+    pub(super) fn chained(
+        sequences: &Sequences,
+        stride: usize,
+        border_stride: usize,
+        backwards: bool,
+    ) -> Self {
+        let mut segments = Self::cut(sequences, stride, border_stride, 1);
+        if let Some(table) = &mut segments.table {
+            let mut rows: Vec<[u32; 5]> = table.as_chunks().0.to_vec();
+            rows.sort_by_key(|&[_, _, len, begin, _]| {
+                if backwards {
+                    // Steps of the sequence from this piece on, in pieces.
+                    (len - begin).div_ceil(stride as u32)
+                } else {
+                    begin
+                }
+            });
+            *table = rows.concat();
+        }
+        segments
     }
 
     fn cut(sequences: &Sequences, stride: usize, border_stride: usize, least: usize) -> Self {
@@ -114,5 +140,25 @@ mod tests {
         };
         assert_eq!(segments.as_steps, steps);
         assert_eq!(Segments::between_borders(&at, 3).count, 3);
+    }
+
+    #[test]
+    fn a_chain_goes_across_sequences() {
+        let at = Sequences::Packed {
+            at: [0, 5, 5, 12].into(),
+        };
+        // Sequence and first step of each piece.
+        let order = |backwards| -> Vec<[u32; 2]> {
+            let table = Segments::chained(&at, 3, 9, backwards).table.unwrap();
+            table.chunks(5).map(|row| [row[0], row[3]]).collect()
+        };
+        assert_eq!(
+            order(false),
+            [[0, 0], [1, 0], [2, 0], [0, 3], [2, 3], [2, 6]]
+        );
+        assert_eq!(
+            order(true),
+            [[1, 0], [0, 3], [2, 6], [0, 0], [2, 3], [2, 0]]
+        );
     }
 }
