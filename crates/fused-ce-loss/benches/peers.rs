@@ -7,7 +7,8 @@
 mod common;
 
 use burn::tensor::{DType, Device};
-use common::{Arrays, Digest, Pass, check_only, config, median};
+use common::{Arrays, Digest, Pass, config};
+use core_tensor::testing::{check_only, median};
 use fused_ce_loss::{Filter, Plan};
 
 use core_tensor::testing::Peer;

@@ -6,7 +6,8 @@
 mod common;
 
 use burn::tensor::{DType, Device};
-use common::{Arrays, Pass, check_only, config, median};
+use common::{Arrays, Pass, config};
+use core_tensor::testing::{check_only, median};
 use fused_ce_loss::{Filter, Plan, Tail};
 
 #[global_allocator]

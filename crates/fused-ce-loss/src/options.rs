@@ -1,6 +1,6 @@
 //! Options of the loss.
 
-use crate::plan::{Plan, Tail};
+use crate::plan::Plan;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -166,9 +166,6 @@ impl LossConfig {
                 if smoothed_cap {
                     return Err(OptionsError::SmoothedCap("filtered"));
                 }
-                if self.top_k > 0 && filter.tail == Tail::Drop && filter.threshold > 0.5 {
-                    return Err(OptionsError::Threshold(filter.threshold));
-                }
             }
             Plan::ForwardGradient => {
                 if smoothed_cap {
@@ -206,7 +203,7 @@ impl LossOptions {
         self
     }
 
-    /// Sets the number of the training step, which the draws of [`Tail::Stochastic`] depend on: equal steps draw equal
+    /// Sets the number of the training step, which the draws of [`Tail::Stochastic`](crate::Tail::Stochastic) depend on: equal steps draw equal
     /// numbers.
     pub fn at_step(mut self, step: u64) -> Self {
         self.step = step;

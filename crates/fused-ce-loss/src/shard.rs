@@ -34,14 +34,13 @@
 //! ```
 
 use crate::classifier::Classifier;
-use crate::engine::{Needs, Spec, Tensors, column, has_kernel};
+use crate::engine::{Engine, Needs, Spec, Tensors, column};
 use crate::loss::{Asked, Call};
 use crate::options::LossOptions;
 use crate::output::LossOutput;
 use crate::plan::Plan;
 use crate::targets::Targets;
 use burn::tensor::{Bool, Int, Tensor};
-use core_tensor::ext::compute_dtype;
 
 /// Some of all classes.
 #[derive(Debug, Clone)]
@@ -180,7 +179,7 @@ pub fn partial(
     options: &LossOptions,
 ) -> Partial {
     assert!(
-        has_kernel(&hidden.device()),
+        Engine::on(&hidden.device(), hidden.dtype()).is_some(),
         "shard::partial: no engine on {:?}",
         hidden.device()
     );
@@ -276,12 +275,11 @@ pub fn backward_with(
         classifier: true,
         bias: spec.has_bias,
     };
-    let size = compute_dtype(hidden.dtype()).size();
     let spec = Spec {
         plan: Plan::Recompute,
         ..spec
     };
-    let spec = spec.for_training(needs, [n, shard.classifier.classes(), d], size);
+    let spec = spec.for_training(needs, [n, shard.classifier.classes(), d], hidden.dtype());
     // How the objective depends on the row statistics.
     let (rows, top) = merged.rows(&asked, options.config.ignore_index);
     let leaf = rows.clone().autodiff().require_grad();

@@ -8,8 +8,8 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use common::{Labels, NAMES, Outcome, Problem, Random, Setup, Values, assert_rms, assert_rows};
 use core_tensor::testing::for_each_mode;
 use fused_ce_loss::{
-    Classifier, Filter, LossConfig, LossOutput, OptionsError, Plan, Reduction, Smoothing, Targets,
-    linear_cross_entropy, reference,
+    Classifier, Filter, LossConfig, LossOutput, OptionsError, Plan, Reduction, Smoothing, Tail,
+    Targets, linear_cross_entropy, reference,
 };
 
 fn plans() -> Vec<Plan> {
@@ -510,6 +510,16 @@ fn nonsense_is_refused() {
         ..Filter::default()
     });
     assert_eq!(build(new.with_plan(zero)), OptionsError::Threshold(0.0));
+    // The classes on request are those of all logits, whatever the filter drops.
+    for (threshold, tail) in [(0.9, Tail::Drop), (0.9, Tail::Stochastic { seed: 0 })] {
+        let filter = Filter {
+            threshold,
+            tail,
+            ..Filter::default()
+        };
+        let top = new.with_plan(Plan::Filtered(filter)).with_top_k(1);
+        assert!(top.build().is_ok());
+    }
     let top = new.with_plan(Plan::ForwardGradient).with_top_k(1);
     assert_eq!(build(top), OptionsError::ForwardGradient("top_k"));
     assert!(

@@ -49,6 +49,25 @@ fn run(problem: &Problem, plan: Plan, setup: Setup) -> Outcome {
     problem.run(&Device::flex(), setup, linear_cross_entropy, &goal)
 }
 
+/// What a row's largest logits are does not depend on the filter, however little it keeps.
+#[test]
+fn the_largest_logits_are_those_of_all() {
+    let mut problem = problem(&mut Random::new(11), [24, 300, 6]);
+    problem.config = problem.config.with_top_k(3);
+    let mixed = |out: &LossOutput| {
+        let top = out.top_log_probs.clone().expect("on request");
+        out.loss.clone().sum() + top.sum().reshape([1])
+    };
+    let want = problem.run(&Device::flex(), Setup::F64, linear_cross_entropy, &mixed);
+    for filter in [drop_below(0.9), draw_below(0.9)] {
+        problem.config = problem.config.with_plan(Plan::Filtered(filter));
+        let got = problem.run(&Device::flex(), Setup::F64, linear_cross_entropy, &mixed);
+        assert_eq!(got.top_classes, want.top_classes, "{filter:?}");
+        assert!(rms_ratio(&got.top_log_probs, &want.top_log_probs) < 1e-12);
+        assert!(got.gradients.iter().flatten().all(|g| g.is_finite()));
+    }
+}
+
 /// One class per row whose gradient is the mean over many draws; standard errors from the draws themselves.
 #[test]
 fn the_expectation_of_the_drawn_gradient_is_the_exact_one() {

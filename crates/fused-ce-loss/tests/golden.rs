@@ -2,12 +2,11 @@
 
 mod common;
 
-use burn::tensor::{DType, Device, Tensor};
-use common::{Golden, Loss, NAMES, Outcome, Problem, Setup, assert_rms, assert_rows};
+use burn::tensor::{DType, Device};
+use common::check::{Way, check_golden, single_precision};
+use common::{Loss, Problem, Setup};
 use core_tensor::testing::poison_outputs;
-use fused_ce_loss::{
-    Filter, LossConfig, LossOutput, Plan, Reduction, Tail, linear_cross_entropy, reference,
-};
+use fused_ce_loss::{Filter, Plan, Tail, linear_cross_entropy, reference};
 
 /// Every plan; the filter keeps everything above 10⁻³⁰⁰.
 fn plans() -> Vec<Plan> {
@@ -24,200 +23,45 @@ fn plans() -> Vec<Plan> {
     ]
 }
 
-struct Check<'a> {
-    golden: &'a Golden,
-    problem: Problem,
-    setup: Setup,
-    loss: Loss,
-    fused: bool,
-    bound: f64,
-    device: &'a Device,
-}
-
-impl Check<'_> {
-    fn run(&self, config: LossConfig, goal: &dyn Fn(&LossOutput) -> Tensor<1>) -> Outcome {
-        let problem = Problem {
-            config,
-            ..self.problem.clone()
-        };
-        problem.run(self.device, self.setup, self.loss, goal)
-    }
-
-    fn gradients(&self, got: &Outcome, goal: &str) {
-        for (name, got) in NAMES.iter().zip(&got.gradients) {
-            let Some(want) = self.golden.get(&format!("{goal}_grad_{name}")) else {
-                assert!(got.is_empty());
-                continue;
+fn check(dtype: DType, bound: impl Fn(&Problem) -> f64, plans: &[Plan], loss: Loss, precise: bool) {
+    for &plan in plans {
+        for (columns, frozen) in [(false, false), (false, true), (true, false), (true, true)] {
+            let setup = Setup {
+                dtype,
+                columns,
+                frozen,
             };
-            if self.setup.frozen && *name != "hidden" {
-                assert!(got.is_empty());
-                continue;
-            }
-            let what = format!(
-                "{} {:?} {:?}: d {goal} / d {name}",
-                self.golden.name, self.problem.config.plan, self.setup
-            );
-            // The gradient of the entropy, p (log p + H), itself a difference, is worse conditioned.
-            let bound = self.bound * if goal == "entropy" { 3.0 } else { 1.0 };
-            assert_rms(got, &want.data, bound, &what);
-        }
-    }
-
-    /// The rows of a golden array, with zeros where a shift leaves nothing to predict.
-    fn rows(&self, key: &str) -> Vec<f64> {
-        let values = self.golden.get(key).unwrap_or_else(|| panic!("no {key}"));
-        if self.problem.config.shift == 0 {
-            return values.data;
-        }
-        let time = values.shape[1];
-        let rows = values.data.chunks(time);
-        rows.flat_map(|r| r.iter().copied().chain([0.0; 1]))
-            .collect()
-    }
-
-    fn weights(&self, key: &str) -> impl Fn(Tensor<1>) -> Tensor<1> + use<> {
-        let weights = self.rows(key);
-        move |x: Tensor<1>| {
-            let data = burn::tensor::TensorData::new(weights.clone(), [weights.len()]);
-            let weights = Tensor::<1>::from_data(data, (&x.device(), x.dtype()));
-            (x * weights).sum()
-        }
-    }
-
-    fn everything(&self) {
-        let plan = self.problem.config.plan;
-        let config = self.problem.config;
-        let name = format!("{} {plan:?} {:?}", self.golden.name, self.setup);
-        let entropy = plan != Plan::ForwardGradient;
-        for (reduction, key) in [(Reduction::Mean, "mean"), (Reduction::Sum, "sum")] {
-            let got = self.run(config.with_reduction(reduction), &|out| out.loss.clone());
-            assert_rows(
-                &got.loss,
-                &self.golden.list(key),
-                self.bound,
-                &format!("{name} {key}"),
-            );
-            if self.golden.get(&format!("{key}_grad_hidden")).is_some() {
-                self.gradients(&got, key);
-            }
-        }
-        let rows = config.with_reduction(Reduction::None);
-        let upstream = self.weights("upstream");
-        let got = self.run(rows, &|out| upstream(out.loss.clone()));
-        assert_rows(
-            &got.loss,
-            &self.rows("loss"),
-            self.bound,
-            &format!("{name} rows"),
-        );
-        self.gradients(&got, "rows");
-        // Plain operations lose it to the cancellation of lse − z_y.
-        if self.golden.name == "peaked" && self.fused {
-            // The loss of a row that is all but certain, relative to itself.
-            for (got, want) in got.loss.iter().zip(self.rows("loss")) {
-                let bound = 20.0 * self.bound * want;
-                assert!(
-                    (got - want).abs() <= bound,
-                    "{name}: {got:e}, want {want:e}"
-                );
-            }
-        }
-        let coefficients = self.weights("lse_coef");
-        let got = self.run(config, &|out| coefficients(out.lse.clone()));
-        // The golden files hold the value of ignored rows too.
-        let counted: Vec<f64> = got
-            .counted
-            .iter()
-            .map(|&c| f64::from(u8::from(c)))
-            .collect();
-        let masked = |key| -> Vec<f64> {
-            self.rows(key)
-                .iter()
-                .zip(&counted)
-                .map(|(x, c)| x * c)
-                .collect()
-        };
-        assert_rows(&got.lse, &masked("lse"), self.bound, &format!("{name} lse"));
-        self.gradients(&got, "lse");
-        if entropy {
-            let coefficients = self.weights("entropy_coef");
-            let config = config.with_entropy(true);
-            let got = self.run(config, &|out| {
-                coefficients(out.entropy.clone().expect("entropy"))
-            });
-            // The entropy of one class is zero up to rounding.
-            let want = masked("entropy");
-            if want.iter().all(|&h| h == 0.0) {
-                assert!(got.entropy.iter().all(|h| h.abs() <= self.bound));
-            } else {
-                assert_rows(&got.entropy, &want, self.bound, &format!("{name} entropy"));
-                self.gradients(&got, "entropy");
-            }
-        }
-    }
-}
-
-fn check(
-    fused: bool,
-    dtype: DType,
-    bound: impl Fn(&Problem) -> f64,
-    plans: &[Plan],
-    layouts: &[bool],
-) {
-    let device = Device::flex();
-    let loss: Loss = if fused {
-        linear_cross_entropy
-    } else {
-        reference::linear_cross_entropy
-    };
-    for golden in Golden::all() {
-        for &plan in plans {
-            for &columns in layouts {
-                for frozen in [false, true] {
-                    let mut problem = golden.problem();
-                    problem.config.plan = plan;
-                    if problem.config.build().is_err() {
-                        // Refused with a typed error, see the tests of options.
-                        assert!(problem.config.softcap.is_some());
-                        continue;
-                    }
-                    let bound = bound(&problem);
-                    let setup = Setup {
-                        dtype,
-                        columns,
-                        frozen,
-                    };
-                    Check {
-                        golden: &golden,
-                        problem,
-                        setup,
-                        loss,
-                        fused,
-                        bound,
-                        device: &device,
-                    }
-                    .everything();
-                }
-            }
+            let way = Way {
+                loss,
+                precise,
+                plan,
+                setup,
+            };
+            check_golden(&Device::flex(), &bound, way);
         }
     }
 }
 
 #[test]
 fn plain_operations_match() {
-    check(false, DType::F64, |_| 1e-11, &[Plan::Auto], &[false, true]);
+    let loss = reference::linear_cross_entropy;
+    check(DType::F64, |_| 1e-11, &[Plan::Auto], loss, false);
 }
 
 #[test]
 fn every_plan_matches_in_f64() {
     let _poison = poison_outputs();
-    check(true, DType::F64, |_| 1e-11, &plans(), &[false, true]);
+    check(DType::F64, |_| 1e-11, &plans(), linear_cross_entropy, true);
 }
 
 #[test]
 fn every_plan_matches_in_f32() {
     let _poison = poison_outputs();
-    // Products above 20 are rounded by more than 10⁻⁶ before anything is done with them.
-    let bound = |problem: &Problem| 1e-6 * (problem.largest_product() / 20.0).max(1.0);
-    check(true, DType::F32, bound, &plans(), &[false, true]);
+    check(
+        DType::F32,
+        single_precision,
+        &plans(),
+        linear_cross_entropy,
+        true,
+    );
 }

@@ -192,17 +192,6 @@ impl Arrays {
     }
 }
 
-/// Median of some values.
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// Whether the bench is only to check its problems: `--check`, or being run as a test.
-pub fn check_only() -> bool {
-    !std::env::args().any(|a| a == "--bench") || std::env::args().any(|a| a == "--check")
-}
-
 /// The settings of a bench.
 pub fn config(plan: Plan) -> LossConfig {
     LossConfig::new()

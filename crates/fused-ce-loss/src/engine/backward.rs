@@ -2,7 +2,6 @@
 
 use super::EngineBackend;
 use super::spec::{Needs, Spec};
-use core_tensor::ext::compute_dtype;
 use core_tensor::ext::{
     Autodiff, AutodiffBackend, Backward, CheckpointStrategy, Checkpointer, FloatTensor, Gradients,
     IntTensor, Ops, OpsKind, TensorMetadata,
@@ -35,7 +34,7 @@ impl<B: EngineBackend, C: CheckpointStrategy> EngineBackend for Autodiff<B, C> {
             [hidden, classifier, bias, weights, dense].map(|t| t.into_primitive());
         let [n, d] = hidden.shape().dims();
         let v = classifier.shape().num_elements() / d.max(1);
-        let spec = spec.for_training(needs, [n, v, d], compute_dtype(hidden.dtype()).size());
+        let spec = spec.for_training(needs, [n, v, d], hidden.dtype());
         let floats = [&hidden, &classifier, &bias, &weights, &dense].map(Clone::clone);
         let (targets_kept, picks_kept) = (targets.clone(), picks.clone());
         let (rows, state, kept, links, top) = B::engine_forward(

@@ -4,6 +4,8 @@
 //! reductions, smoothing or weights.
 
 mod backward;
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 pub mod spec;
@@ -12,7 +14,7 @@ pub use spec::{Layout, Needs, Spec, column};
 
 use crate::classifier::Classifier;
 use crate::loss::{Asked, Rows};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor};
 use core_tensor::ext::compute_dtype;
 use core_tensor::ext::{Backend, Dispatch, FloatTensor, IntTensor, backend_extension};
 
@@ -24,7 +26,14 @@ pub(crate) fn statistics(
     asked: &Asked,
     spec: &Spec,
 ) -> Rows {
-    if !has_kernel(&hidden.device()) {
+    if spec.engine.is_none() {
+        #[cfg(feature = "cube")]
+        if core_tensor::ext::cube::runs_on(&hidden.device()) {
+            core_tensor::ext::cube::fall_back(
+                "linear_cross_entropy",
+                "f64 on a GPU runs in plain tensor operations, logits in memory",
+            );
+        }
         return crate::reference::statistics(hidden, classifier, asked, spec);
     }
     let tensors = Tensors::new(hidden, classifier, asked);
@@ -32,14 +41,29 @@ pub(crate) fn statistics(
     (rows, top)
 }
 
-/// Whether the engine runs on a device.
-pub(crate) fn has_kernel(device: &Device) -> bool {
-    #[cfg(feature = "flex")]
-    if *device == Device::flex() {
-        return true;
+/// Where the engine runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// On the CPU, tile by tile in the caches.
+    Cpu,
+    /// On a GPU, panel by panel: Burn's products, and kernels between them.
+    Gpu,
+}
+
+impl Engine {
+    /// The engine for a device and a dtype, if there is one.
+    pub(crate) fn on(device: &Device, dtype: DType) -> Option<Self> {
+        #[cfg(feature = "flex")]
+        if *device == Device::flex() {
+            return Some(Self::Cpu);
+        }
+        #[cfg(feature = "cube")]
+        if core_tensor::ext::cube::runs_on(device) {
+            return (dtype != DType::F64).then_some(Self::Gpu);
+        }
+        let _ = (device, dtype);
+        None
     }
-    let _ = device;
-    false
 }
 
 /// The tensors of a call, absent ones stood in for.
@@ -128,14 +152,81 @@ impl Tensors {
     }
 }
 
+/// Shapes and dtypes that the GPU engine promises to Fusion.
+#[cfg(feature = "cube")]
+mod promised {
+    use super::spec::{Spec, state};
+    use crate::plan::Plan;
+    use burn::tensor::DType;
+    use core_tensor::ext::TensorSpec;
+
+    /// Shape of what the plan keeps.
+    pub(super) fn kept([n, v, d]: [usize; 3], spec: &Spec) -> [usize; 2] {
+        match spec.plan {
+            _ if spec.needs.nothing() => [1, 1],
+            Plan::Store => [n, v],
+            Plan::ForwardGradient => [n, d],
+            _ => [1, 1],
+        }
+    }
+
+    /// Shape of the classes of the largest logits.
+    pub(super) fn top(n: usize, spec: &Spec) -> [usize; 2] {
+        if spec.top == 0 { [1, 1] } else { [n, spec.top] }
+    }
+
+    type Forward = (TensorSpec, TensorSpec, TensorSpec, TensorSpec, TensorSpec);
+
+    pub(super) fn forward(hidden: &TensorSpec, classifier: &TensorSpec, spec: &Spec) -> Forward {
+        let [n, d] = hidden.shape.dims();
+        let v = classifier.shape.num_elements() / d;
+        let float = |shape: [usize; 2]| TensorSpec::new(shape.into(), DType::F32);
+        (
+            float([n, spec.columns()]),
+            float([n, state::COLUMNS]),
+            float(kept([n, v, d], spec)),
+            TensorSpec::new([1].into(), DType::I32),
+            TensorSpec::new(top(n, spec).into(), DType::I32),
+        )
+    }
+
+    pub(super) fn backward(
+        hidden: &TensorSpec,
+        classifier: &TensorSpec,
+        bias: &TensorSpec,
+        spec: &Spec,
+    ) -> (TensorSpec, TensorSpec, TensorSpec) {
+        let or_dummy = |x: &TensorSpec, wanted: bool| {
+            if wanted {
+                x.clone()
+            } else {
+                TensorSpec::new([1].into(), x.dtype)
+            }
+        };
+        (
+            or_dummy(hidden, spec.needs.hidden),
+            or_dummy(classifier, spec.needs.classifier),
+            or_dummy(bias, spec.needs.bias),
+        )
+    }
+}
+
 /// What a backend provides.
 ///
 /// Absent tensors are stood in for by dummies; the [`Spec`] tells which ones count.
-#[backend_extension(Autodiff, Flex: cfg(feature = "flex"))]
+#[backend_extension(
+    Autodiff,
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "cube"),
+    Fusion: cfg(feature = "cube"),
+)]
 pub trait EngineBackend: Backend {
     /// Row statistics `[N, columns]`; the state of every row `[N, 4]`; what the plan keeps (logits, or the gradient by the
     /// hidden states in the making, or the logits that pass the filter) and where it belongs; classes of the largest
     /// logits `[N, top]`. All floats in the compute type. Rows that are ignored hold zeros, and −1 as classes.
+    #[fusion(meta = |hidden, classifier, _bias, _targets, _picks, _weights, _dense, spec: &Spec| {
+        promised::forward(hidden, classifier, spec)
+    })]
     #[allow(
         clippy::too_many_arguments,
         clippy::type_complexity,
@@ -159,6 +250,9 @@ pub trait EngineBackend: Backend {
     );
 
     /// Gradients by hidden states, classifier and bias from that by the row statistics; dummies where none is needed.
+    #[fusion(meta = |hidden, classifier, bias, _targets, _picks, _top, _weights, _dense, _rows, _state, _kept, _links, _cotangent, spec: &Spec| {
+        promised::backward(hidden, classifier, bias, spec)
+    })]
     #[allow(
         clippy::too_many_arguments,
         reason = "the macro takes tensors as plain arguments only"

@@ -1,6 +1,9 @@
 //! What the engine is asked to compute, apart from tensors.
 
+use super::Engine;
 use crate::plan::{Monitor, Plan};
+use burn::tensor::DType;
+use core_tensor::ext::compute_dtype;
 
 /// How the classifier lies in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +30,21 @@ pub mod column {
     pub const PICKS: usize = 5;
 }
 
+/// Columns of the state of a row: what the backward pass needs of it.
+#[cfg(any(feature = "flex", feature = "cube"))]
+pub(super) mod state {
+    /// Largest logit `m`.
+    pub(crate) const MAX: usize = 0;
+    /// `lse − m`; kept apart from `m`, which may be so large that their sum would lose it.
+    pub(crate) const LOG: usize = 1;
+    /// `lse − z_y`.
+    pub(crate) const NLL: usize = 2;
+    /// Entropy.
+    pub(crate) const ENTROPY: usize = 3;
+    /// Number of columns.
+    pub(crate) const COLUMNS: usize = 4;
+}
+
 /// Which inputs a gradient is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Needs {
@@ -51,6 +69,8 @@ impl Needs {
 /// `cap(x) = s tanh(x / s)` where a soft cap `s` is set.
 #[derive(Debug, Clone)]
 pub struct Spec {
+    /// Where the call runs; `None` where there is no engine.
+    pub engine: Option<Engine>,
     /// Layout of the classifier.
     pub layout: Layout,
     /// Whether the targets count; otherwise every row does, without a target.
@@ -96,13 +116,14 @@ impl Spec {
         column::PICKS + self.picks + self.top
     }
 
-    /// Settles the plan and the sizes of the panels for N tokens, V classes, width D and compute values of `size` bytes,
-    /// and notes them.
-    pub fn for_training(mut self, needs: Needs, [n, v, d]: [usize; 3], size: usize) -> Self {
+    /// Settles the plan and the sizes of the panels for N tokens, V classes, width D and inputs of `dtype`, and notes
+    /// them.
+    pub fn for_training(mut self, needs: Needs, [n, v, d]: [usize; 3], dtype: DType) -> Self {
         self.needs = needs;
         if needs.nothing() {
             return self;
         }
+        let size = compute_dtype(dtype).size();
         let stored = (n * v * size) as u64;
         let forward_gradient = self.allows_forward_gradient() && needs.hidden;
         self.plan = match self.plan {
@@ -113,22 +134,20 @@ impl Spec {
             Plan::Auto => Plan::Recompute,
             Plan::ForwardGradient if !forward_gradient => Plan::Recompute,
             Plan::Filtered(_) if self.has_dense => Plan::Recompute,
+            Plan::Filtered(_) if self.engine == Some(Engine::Gpu) => {
+                #[cfg(feature = "cube")]
+                core_tensor::ext::cube::fall_back(
+                    "linear_cross_entropy",
+                    "no filter on a GPU; the plan runs as `recompute`",
+                );
+                Plan::Recompute
+            }
             chosen => chosen,
         };
-        let [tokens, classes] = &mut self.panel;
-        (*tokens, *classes) = (Self::PANEL[0].min(n.max(1)), Self::PANEL[1].min(v));
-        let share = (self.budget / 2).max(1);
-        while (*tokens * *classes * size) as u64 > share && (*tokens > 256 || *classes > 256) {
-            let classes_first = *classes > 512 || *tokens <= 256;
-            let longer = if classes_first {
-                &mut *classes
-            } else {
-                &mut *tokens
-            };
-            *longer = (*longer / 2).max(256);
-        }
+        self.panel = self.panels([n, v], size);
         let panel = (self.panel[0] * self.panel[1] * size) as u64;
         let predicted = match self.plan {
+            _ if self.engine == Some(Engine::Gpu) => self.predicted_on_gpu([n, v, d], dtype),
             Plan::Store => stored + panel,
             Plan::ForwardGradient => (n * d * size) as u64,
             Plan::Filtered(filter) => {
@@ -147,7 +166,52 @@ impl Spec {
         self
     }
 
-    /// Largest panel of the backward pass: its logits stay in a last-level cache of 32 MB.
+    /// Tokens and classes of a panel of logits with values of `size` bytes: as many as there are, or as the engine
+    /// works on at once, halved until a panel takes half of the budget.
+    pub(super) fn panels(&self, [n, v]: [usize; 2], size: usize) -> [usize; 2] {
+        let [mut tokens, mut classes] = match self.engine {
+            Some(Engine::Gpu) => [n.max(1), v],
+            _ => [Self::PANEL[0].min(n.max(1)), Self::PANEL[1].min(v)],
+        };
+        let share = (self.budget / 2).max(1);
+        while (tokens * classes * size) as u64 > share && (tokens > 256 || classes > 256) {
+            let classes_first = classes > 512 || tokens <= 256;
+            let longer = if classes_first {
+                &mut classes
+            } else {
+                &mut tokens
+            };
+            // In whole multiples of what a kernel can be bound to.
+            *longer = (*longer / 2).next_multiple_of(256);
+        }
+        [tokens, classes]
+    }
+
+    /// Bytes beyond inputs and outputs that the GPU engine holds at once in training.
+    fn predicted_on_gpu(&self, [n, v, d]: [usize; 3], dtype: DType) -> u64 {
+        let [tokens, classes] = self.panel;
+        let half = dtype.size() < 4;
+        let when = |needed: bool, values: usize| if needed { values } else { 0 };
+        // Values of four bytes: the panel, states and coefficients of the rows, largest logits.
+        let mut values = tokens * classes + n * (20 + 6 * self.top + self.picks) + 3 * v;
+        values += match self.plan {
+            Plan::Store => n * v,
+            Plan::ForwardGradient => n * d,
+            _ => 0,
+        };
+        // A product before it is added to the sum over the panels.
+        let forward_gradient = self.plan == Plan::ForwardGradient;
+        values += when(classes < v || forward_gradient, tokens * d);
+        values += when(
+            tokens < n || self.layout == Layout::Columns,
+            2 * classes * d,
+        );
+        values += when(half, n * d);
+        let stored = when(half, tokens * classes) + when(self.has_targets, tokens * d);
+        (4 * values + dtype.size() * stored) as u64
+    }
+
+    /// Largest panel of the backward pass on the CPU: its logits stay in a last-level cache of 32 MB.
     pub const PANEL: [usize; 2] = [2048, 2048];
 
     /// Whether the running rescale of [`Plan::ForwardGradient`] covers all that is asked for.

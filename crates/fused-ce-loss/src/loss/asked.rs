@@ -1,7 +1,7 @@
 //! What a call asks the engine for.
 
 use super::Call;
-use crate::engine::{Needs, Spec};
+use crate::engine::{Engine, Needs, Spec};
 use crate::options::Smoothing;
 use crate::targets::Kind;
 use burn::tensor::{DType, Int, IntDType, Tensor};
@@ -85,6 +85,7 @@ impl Call<'_> {
     pub(crate) fn spec(&self, asked: &Asked) -> Spec {
         let config = self.options.config;
         Spec {
+            engine: Engine::on(&self.hidden.device(), self.hidden.dtype()),
             layout: self.classifier.layout,
             has_targets: asked.ids.is_some(),
             ignore_index: config.ignore_index,

@@ -6,6 +6,9 @@
     reason = "every test program uses its own part"
 )]
 
+pub mod check;
+pub mod grid;
+
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use fused_ce_loss::{Classifier, LossConfig, LossOptions, LossOutput, Report, Smoothing, Targets};
 use rand::{Rng, SeedableRng};

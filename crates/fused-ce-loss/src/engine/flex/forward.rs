@@ -9,7 +9,7 @@ use super::product::Product;
 use super::record::{Record, RowRecord, Sieve};
 use super::tile::{Gathered, TILE_CLASSES, TILE_TOKENS, Target};
 use super::top::TopList;
-use crate::engine::spec::{Spec, column};
+use crate::engine::spec::{Spec, column, state};
 use core_tensor::cpu::{Real, RowsMut, for_each_task};
 use core_tensor::ext::flex::{Compute, scratch};
 
@@ -28,20 +28,6 @@ pub(super) struct Forward<T> {
     pub(super) state: Vec<T>,
     /// Classes of the largest logits `[N, top]`.
     pub(super) top: Vec<i32>,
-}
-
-/// Columns of the state of a row.
-pub(super) mod state {
-    /// Largest logit `m`.
-    pub(crate) const MAX: usize = 0;
-    /// `lse − m`; kept apart from `m`, which may be so large that their sum would lose it.
-    pub(crate) const LOG: usize = 1;
-    /// `lse − z_y`.
-    pub(crate) const NLL: usize = 2;
-    /// Entropy.
-    pub(crate) const ENTROPY: usize = 3;
-    /// Number of columns.
-    pub(crate) const COLUMNS: usize = 4;
 }
 
 /// What the forward pass leaves for the backward pass.

@@ -3,7 +3,6 @@
 //! fixed order, in the compute type.
 
 use super::buffer::Buffer;
-use super::forward::state;
 use super::inputs::Inputs;
 use super::logits::{Finish, LogitShape};
 use super::matrix::{Matrix, MatrixMut, convert_row};
@@ -11,7 +10,7 @@ use super::owned::Owned;
 use super::product::Product;
 use super::slope::{Add, Chain, Differentiate, Scale, Slope};
 use super::tile::TILE_CLASSES;
-use crate::engine::spec::{Needs, column};
+use crate::engine::spec::{Needs, column, state};
 use core::any::TypeId;
 use core::ops::Range;
 use core_tensor::cpu::{Isa, Real, RowsMut, Storage, for_each_task};

@@ -25,13 +25,13 @@ mod tile;
 mod top;
 
 use super::EngineBackend;
-use super::spec::{Needs, Spec};
+use super::spec::{Needs, Spec, state};
 use crate::plan::Plan;
 use burn::tensor::TensorData;
 use core_tensor::ext::flex::{Compute, Flex, FlexTensor, Output, tensor};
 use core_tensor::ext::{FloatTensor, IntTensor};
 use core_tensor::with_float;
-use forward::{Kept, state};
+use forward::Kept;
 use gradient::{Above, Gradient};
 use inputs::{Inputs, Tensors, matrix};
 use matrix::MatrixMut;

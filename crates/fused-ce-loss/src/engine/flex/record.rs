@@ -4,9 +4,9 @@
 //! sum so far contains what passes the final test; the random number of an entry is a function of its place. The
 //! result therefore depends on neither tiles nor threads. Cut Cross-Entropy computes all logits again instead.
 
-use super::forward::state;
 use super::random::{hash, key, uniform};
 use crate::engine::spec::Spec;
+use crate::engine::spec::state;
 use crate::plan::{Filter, Plan, Tail};
 use core_tensor::cpu::{Isa, Kernel, Real};
 

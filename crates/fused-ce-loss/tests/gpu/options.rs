@@ -1,0 +1,85 @@
+//! Every option with every plan.
+
+use super::common::grid::{EXACT_PLANS, compare, problems};
+use super::common::{Problem, Random, Setup};
+use super::{TINY, device};
+use burn::tensor::DType;
+use fused_ce_loss::Plan;
+
+fn check(seed: u64, shape: [usize; 3], budget: Option<u64>, setup: Setup, bounds: [f64; 2]) {
+    for (name, mut problem) in problems(&mut Random::new(seed), shape) {
+        if let Some(budget) = budget {
+            problem.config.memory_budget = budget;
+        }
+        for plan in EXACT_PLANS {
+            let what = format!("{name} {shape:?} {budget:?}");
+            compare(&what, &problem, &device(), plan, setup, bounds);
+        }
+    }
+}
+
+#[test]
+fn in_one_panel() {
+    check(0, [52, 123, 31], None, Setup::F32, [1e-6, 1e-6]);
+}
+
+#[test]
+fn in_many_panels() {
+    // Two blocks of tokens, three panels of classes, the last one with one class.
+    check(1, [300, 513, 24], Some(TINY), Setup::F32, [1e-6, 1e-6]);
+}
+
+#[test]
+fn with_a_weight_of_columns() {
+    let setup = Setup {
+        columns: true,
+        ..Setup::F32
+    };
+    check(2, [300, 513, 17], Some(TINY), setup, [1e-6, 1e-6]);
+}
+
+#[test]
+fn with_a_frozen_head() {
+    let setup = Setup {
+        frozen: true,
+        ..Setup::F32
+    };
+    check(3, [20, 300, 8], Some(TINY), setup, [1e-6, 1e-6]);
+}
+
+#[test]
+fn awkward_sizes() {
+    for n in [1, 2, 65] {
+        for v in [1, 2, 255, 257] {
+            for d in [1, 3, 64] {
+                let problem = Problem {
+                    bias: Some(Random::new(7).normal(&[v], 0.5)),
+                    ..Random::new((n * v * d) as u64).problem([n, v, d])
+                };
+                for plan in [Plan::Store, Plan::Recompute] {
+                    let what = format!("N {n}, V {v}, D {d}");
+                    let setup = Setup {
+                        columns: d == 3,
+                        ..Setup::F32
+                    };
+                    compare(&what, &problem, &device(), plan, setup, [1e-6, 1e-6]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn half_precision() {
+    let supported = [DType::F16, DType::BF16]
+        .into_iter()
+        .filter(|&dtype| device().supports_dtype(dtype));
+    for dtype in supported {
+        println!("{dtype:?} is supported");
+        let setup = Setup {
+            dtype,
+            ..Setup::F32
+        };
+        check(4, [300, 513, 48], Some(TINY), setup, [3e-3, 3e-3]);
+    }
+}
