@@ -1,0 +1,91 @@
+//! Which weights a row of the batch gets: [`WeightRows`].
+
+use super::ProductError;
+use std::sync::Arc;
+
+/// Which row of the weights each row of the batch gets.
+#[derive(Debug, Clone, Default)]
+pub enum WeightRows {
+    /// All the same: weights `[1, weight_numel]`.
+    #[default]
+    Shared,
+    /// Each its own: weights `[batch, weight_numel]`.
+    PerRow,
+    /// Those of its class: weights `[classes, weight_numel]`.
+    ByClass(Arc<RowClasses>),
+}
+
+impl WeightRows {
+    /// Number of rows of weights for a batch.
+    pub fn count(&self, batch: usize) -> usize {
+        match self {
+            Self::Shared => 1,
+            Self::PerRow => batch,
+            Self::ByClass(classes) => classes.classes(),
+        }
+    }
+}
+
+/// The class of every row of a batch, such as the species of every atom; built once, used by every layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowClasses {
+    class: Vec<u32>,
+    /// Rows by ascending (class, row).
+    order: Vec<u32>,
+    /// Where the rows of each class begin in `order`.
+    starts: Vec<u32>,
+}
+
+impl RowClasses {
+    /// Groups rows by class.
+    ///
+    /// # Errors
+    /// If a class is not below `classes`.
+    pub fn new(class: &[usize], classes: usize) -> Result<Arc<Self>, ProductError> {
+        let mut starts = vec![0; classes + 1];
+        for (row, &c) in class.iter().enumerate() {
+            if c >= classes {
+                return Err(ProductError::NoSuchClass {
+                    row,
+                    class: c,
+                    classes,
+                });
+            }
+            starts[c + 1] += 1;
+        }
+        for c in 0..classes {
+            starts[c + 1] += starts[c];
+        }
+        let mut order: Vec<u32> = (0..class.len() as u32).collect();
+        order.sort_by_key(|&row| class[row as usize]);
+        let class = class.iter().map(|&c| c as u32).collect();
+        Ok(Arc::new(Self {
+            class,
+            order,
+            starts,
+        }))
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.class.len()
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// The class of every row.
+    pub fn class(&self) -> &[u32] {
+        &self.class
+    }
+
+    /// The rows of a class, ascending.
+    ///
+    /// # Panics
+    /// If there is no such class.
+    pub fn rows_of(&self, class: usize) -> &[u32] {
+        &self.order[self.starts[class] as usize..self.starts[class + 1] as usize]
+    }
+}

@@ -1,0 +1,198 @@
+//! Equivariant linear maps against e3nn 0.6.0.
+
+mod common;
+
+use burn::tensor::{DType, Device, Distribution, Tensor};
+use common::Golden;
+use core_tensor::assert_close;
+use core_tensor::dual::Dual;
+use e3nn_tensorprod::product::{PathNormalization, RowClasses, WeightRows};
+use e3nn_tensorprod::{Biases, Irreps, LinearConfig, TensorProductConfig};
+
+fn irreps(text: &str) -> Irreps {
+    text.parse().unwrap_or_else(|e| panic!("{text:?}: {e}"))
+}
+
+fn config(case: &str) -> LinearConfig {
+    let config = LinearConfig::new(irreps("4x0e+3x1o+2x0e+1x0o"), irreps("2x1o+8x0e+2x0o"))
+        .with_internal_weights(false);
+    match case {
+        "default" => config,
+        "path" => config.with_path_normalization(PathNormalization::Path),
+        "bias" => config.with_biases(Biases::Scalars),
+        "instr" => config.with_instructions(Some(vec![(0, 1), (1, 0)])),
+        "f_in_out" => LinearConfig::new(irreps("2x0e+1x1o"), irreps("1x0e+2x1o"))
+            .with_f_in(3)
+            .with_f_out(4)
+            .with_internal_weights(false),
+        _ => panic!("{case}"),
+    }
+}
+
+/// Values, gradients, and gradients of gradients (see `products.rs`).
+fn same_numbers(case: &str, dtype: DType, [first, second]: [f64; 2]) {
+    let golden = Golden::open("linear");
+    let device = Device::flex().autodiff();
+    let layer = config(case).init(&device).unwrap();
+    let name = |what: &str| format!("{case}.{what}");
+    let load = |what: &str, rows: usize| -> Tensor<2> {
+        let values = golden.values(&name(what));
+        let columns = values.len() / rows;
+        let data = burn::tensor::TensorData::new(values, [rows, columns]);
+        Tensor::from_data(data, (&device, dtype))
+    };
+    let batch = golden.shape(&name("x"))[0];
+    let x = load("x", batch).require_grad();
+    let w = load("w", 1).require_grad();
+    let has_bias = layer.bias_numel() > 0;
+    let b = has_bias.then(|| load("b", 1).require_grad());
+    let close = |got: Tensor<2>, want: Tensor<2>, bound: f64, what: &str| {
+        assert_close!(got, want, bound, bound, "{case}, {dtype:?}: {what}");
+    };
+    let inputs: Vec<(Tensor<2>, usize)> = [(x.clone(), batch), (w.clone(), 1)]
+        .into_iter()
+        .chain(b.clone().map(|b| (b, 1)))
+        .collect();
+
+    let out = layer.forward_weighted(x, w, b, &WeightRows::Shared);
+    close(out.clone(), load("out", batch), first, "out");
+    let grads = (out * load("cot", batch)).sum().backward();
+    for (i, (input, rows)) in inputs.iter().enumerate() {
+        let name = format!("g{i}");
+        let gradient = Tensor::from_inner(input.grad(&grads).expect("a gradient"));
+        close(gradient, load(&name, *rows), first, &name);
+    }
+
+    let dual = |i: usize| Dual::new(inputs[i].0.clone(), load(&format!("v{i}"), inputs[i].1));
+    let bias = has_bias.then(|| dual(2));
+    let out = layer.forward_weighted(dual(0), dual(1), bias, &WeightRows::Shared);
+    let tangent = out.tangent.expect("a tangent");
+    close(tangent.clone(), load("hcot", batch), second, "hcot");
+    let grads = (tangent * load("cot", batch)).sum().backward();
+    for (i, (input, rows)) in inputs.iter().enumerate().take(2) {
+        let name = format!("h{i}");
+        let gradient = Tensor::from_inner(input.grad(&grads).expect("a gradient"));
+        close(gradient, load(&name, *rows), second, &name);
+    }
+}
+
+#[test]
+fn all_cases_of_e3nn() {
+    let meta = Golden::open("linear").meta();
+    let cases = meta.as_object().unwrap();
+    assert_eq!(cases.len(), 5);
+    for (case, meta) in cases {
+        same_numbers(case, DType::F64, [1e-12, 1e-10]);
+        same_numbers(case, DType::F32, [1e-5, 1e-4]);
+        // The coefficients, too.
+        let Some(paths) = meta.get("instructions").and_then(|list| list.as_array()) else {
+            continue;
+        };
+        let layer = config(case).init(&Device::flex()).unwrap();
+        let mut paths_of_blocks = paths.iter().filter(|path| path[0] != -1);
+        for path in layer.plan().paths() {
+            let want = paths_of_blocks.next().unwrap()[3].as_f64().unwrap();
+            let l = path.l[0];
+            // The symbols of l x 0 -> l are 1 / √(2l + 1).
+            let got = path.coefficient / f64::from(2 * l as u32 + 1).sqrt();
+            assert!((got - want).abs() <= 4e-16, "{case}: {got}, want {want}");
+        }
+        assert!(paths_of_blocks.next().is_none());
+    }
+}
+
+#[test]
+fn classes_are_a_one_hot_product() {
+    let device = Device::flex().autodiff();
+    let (a, c) = (irreps("4x0e+3x1o+2x0e"), irreps("3x1o+5x0e"));
+    let species = 3;
+    let classes: Vec<usize> = (0..37).map(|i| (i * i) % species).collect();
+    let one_hot: Vec<f64> = classes
+        .iter()
+        .flat_map(|&c| (0..species).map(move |s| f64::from(u8::from(s == c))))
+        .collect();
+    let one_hot = burn::tensor::TensorData::new(one_hot, [37, species]);
+    let one_hot = Tensor::<2>::from_data(one_hot, (&device, DType::F64));
+    let product = TensorProductConfig::fully_connected(&a, &irreps("3x0e"), &c)
+        .with_internal_weights(false)
+        .init(&device)
+        .unwrap();
+    let random = |shape| Tensor::<2>::random(shape, Distribution::Default, (&device, DType::F64));
+    let (x, w) = (
+        random([37, a.dim()]).require_grad(),
+        random([1, product.weight_numel()]).require_grad(),
+    );
+    let cot = random([37, c.dim()]);
+    let want = product.forward_weighted(x.clone(), one_hot, w.clone());
+
+    let linear = LinearConfig::new(a, c)
+        .with_classes(Some(species))
+        .with_internal_weights(false)
+        .init(&device)
+        .unwrap();
+    let by_class = linear.class_weights_from_one_hot(w.clone().reshape([product.weight_numel()]));
+    let classes = RowClasses::new(&classes, species).unwrap();
+    let rows = WeightRows::ByClass(classes);
+    let got = linear.forward_weighted(x.clone(), by_class, None, &rows);
+    assert_close!(got.clone(), want.clone(), 1e-13, 1e-13);
+    let (got, want) = (
+        (got * cot.clone()).sum().backward(),
+        (want * cot).sum().backward(),
+    );
+    for input in [x, w] {
+        let grad = |grads| input.grad(grads).unwrap();
+        assert_close!(grad(&got), grad(&want), 1e-13, 1e-13);
+    }
+}
+
+#[test]
+fn own_weights_are_scaled_to_unit_variance() {
+    let device = Device::flex();
+    device.seed(7);
+    for (f_in, f_out) in [(1, 1), (3, 2)] {
+        let layer = LinearConfig::new(irreps("30x0e+50x1o+20x0e"), irreps("40x0e+40x1o"))
+            .with_f_in(f_in)
+            .with_f_out(f_out)
+            .with_biases(Biases::Scalars)
+            .init(&device)
+            .unwrap();
+        assert_eq!(layer.bias_numel(), f_out * 40);
+        let x = Tensor::<2>::random([400, f_in * 200], Distribution::Normal(0.0, 1.0), &device);
+        let out = layer.forward(x);
+        let variance = out.clone().powi_scalar(2).mean().into_scalar::<f64>();
+        assert!((variance - 1.0).abs() < 0.1, "{variance}");
+    }
+}
+
+#[test]
+fn errors_name_what_is_wrong() {
+    let base = || LinearConfig::new(irreps("4x0e+3x1o"), irreps("2x1o+8x0e"));
+    let error = |config: LinearConfig| {
+        config
+            .init(&Device::flex())
+            .map(|_| ())
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        error(base().with_instructions(Some(vec![(0, 1), (0, 0)]))),
+        "instruction 1: 0e (block 0) and 1o (block 0 of the output) are different irreps"
+    );
+    assert_eq!(
+        error(base().with_instructions(Some(vec![(2, 1)]))),
+        "instruction 0: irreps_in has 2 blocks (4x0e+3x1o), so none numbered 2"
+    );
+    assert_eq!(
+        error(base().with_biases(Biases::Blocks(vec![true, true]))),
+        "a bias on block 0 of the output, 1x1o".replace("1x1o", "1o") + "; only 0e may have one"
+    );
+    assert_eq!(
+        error(base().with_biases(Biases::Blocks(vec![true]))),
+        "biases has 1 entries, expected one per block (2)"
+    );
+    assert_eq!(error(base().with_f_in(0)), "f_in must not be 0");
+    assert_eq!(
+        RowClasses::new(&[0, 3], 3).unwrap_err().to_string(),
+        "row 1 is of class 3, but there are 3 classes"
+    );
+}

@@ -1,0 +1,584 @@
+//! Equivariant layers against e3nn, MACE, and their own promises.
+
+mod common;
+
+use burn::module::Param;
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use common::Golden;
+use core_tensor::assert_close;
+use core_tensor::dual::Dual;
+use e3nn_tensorprod::nn::*;
+use e3nn_tensorprod::{Irrep, Irreps};
+
+fn irreps(text: &str) -> Irreps {
+    text.parse().unwrap()
+}
+
+/// Values, gradients, tangents and gradients of tangents of a function of one variable, against a case of a
+/// golden file with the keys `x, out, cot, g0, v0, h0, hcot`.
+fn check_case(golden: &Golden, case: &str, dtype: DType, f: &dyn Fn(Dual<2>) -> Dual<2>) {
+    let device = Device::flex().autodiff();
+    let (first, second) = bounds(dtype);
+    let shape = golden.shape(&format!("{case}x"));
+    let columns = shape[shape.len() - 1];
+    let get = |key: &str| {
+        let name = format!("{case}{key}");
+        let rows = golden.values(&name).len() / golden.shape(&name).last().unwrap();
+        let data = TensorData::new(
+            golden.values(&name),
+            [rows, *golden.shape(&name).last().unwrap()],
+        );
+        Tensor::<2>::from_data(data, (&device, dtype))
+    };
+    let inputs = |key: &str| {
+        let rows = golden.values(&format!("{case}{key}")).len() / columns;
+        let data = TensorData::new(golden.values(&format!("{case}{key}")), [rows, columns]);
+        Tensor::<2>::from_data(data, (&device, dtype))
+    };
+    let x = inputs("x").require_grad();
+    let out = f(Dual::constant(x.clone())).value;
+    let want = get("out").reshape(out.dims());
+    assert_close!(out.clone(), want, first, first, "{case}out");
+    let cot = get("cot").reshape(out.dims());
+    let grads = (out * cot.clone()).sum().backward();
+    let want = inputs("g0").inner();
+    assert_close!(x.grad(&grads).unwrap(), want, first, first, "{case}g0");
+
+    let x = inputs("x").require_grad();
+    let tangent = f(Dual::new(x.clone(), inputs("v0")))
+        .tangent
+        .expect("a tangent");
+    let want = get("hcot").reshape(tangent.dims());
+    assert_close!(tangent.clone(), want, second, second, "{case}hcot");
+    let grads = (tangent * cot).sum().backward();
+    let want = inputs("h0").inner();
+    assert_close!(x.grad(&grads).unwrap(), want, second, second, "{case}h0");
+}
+
+/// Bounds of values and first derivatives, and of second ones.
+fn bounds(dtype: DType) -> (f64, f64) {
+    if dtype == DType::F64 {
+        (1e-12, 1e-10)
+    } else {
+        (1e-5, 3e-5)
+    }
+}
+
+const DTYPES: [DType; 2] = [DType::F64, DType::F32];
+
+fn gate() -> Gate {
+    use ScalarFunction::{Sigmoid, Silu, Tanh};
+    GateConfig::new(
+        irreps("4x0e+2x0o"),
+        vec![Silu, Tanh],
+        irreps("3x0e+2x0o"),
+        vec![Sigmoid, Tanh],
+        irreps("3x1o+1x2e+1x1e"),
+    )
+    .init()
+    .unwrap()
+}
+
+#[test]
+fn gate_equals_e3nn() {
+    let golden = Golden::open("nn");
+    let layer = gate();
+    assert_eq!(layer.irreps_in.to_string(), "4x0o+7x0e+3x1o+1x1e+1x2e");
+    assert_eq!(layer.irreps_out.to_string(), "4x0e+2x0o+3x1o+1x2o+1x1o");
+    for dtype in DTYPES {
+        check_case(&golden, "gate.", dtype, &|x| layer.forward(x));
+    }
+
+    use ScalarFunction::Tanh;
+    let odd = GateConfig::new(
+        irreps("16x0o"),
+        vec![Tanh],
+        irreps("32x0o"),
+        vec![Tanh],
+        irreps("16x1e+16x1o"),
+    );
+    let odd = odd.init().unwrap();
+    assert_eq!(odd.irreps_in.to_string(), "48x0o+16x1o+16x1e");
+    assert_eq!(odd.irreps_out.to_string(), "16x0o+16x1o+16x1e");
+    let device = Device::flex();
+    let get = |key| golden.tensor::<2>(key, &device, DType::F64);
+    assert_close!(odd.forward(get("gate2.x")), get("gate2.out"), 1e-12, 1e-12);
+}
+
+#[test]
+fn activation_equals_e3nn() {
+    let golden = Golden::open("nn");
+    let functions = vec![Some(ScalarFunction::Silu), Some(ScalarFunction::Abs), None];
+    let layer = ActivationConfig::new(irreps("4x0e+3x0o+2x1o"), functions)
+        .init()
+        .unwrap();
+    assert_eq!(layer.irreps_out.to_string(), "4x0e+3x0e+2x1o");
+    for dtype in DTYPES {
+        check_case(&golden, "activation.", dtype, &|x| layer.forward(x));
+    }
+}
+
+#[test]
+fn fully_connected_equals_e3nn() {
+    let golden = Golden::open("nn");
+    let device = Device::flex().autodiff();
+    for dtype in DTYPES {
+        let mut net = FullyConnectedNetConfig::new(vec![6, 16, 16, 5], ScalarFunction::Silu)
+            .with_variance_in(0.5)
+            .with_variance_out(2.0)
+            .init(&device)
+            .unwrap();
+        for (n, weight) in net.weights.iter_mut().enumerate() {
+            *weight = Param::from_tensor(golden.tensor(&format!("fcn.w{n}"), &device, dtype));
+        }
+        check_case(&golden, "fcn.", dtype, &|x| net.forward(x));
+        let x: Tensor<2> = golden.tensor("fcn.x", &device, dtype);
+        let by_parts = net.hidden(x.clone()).matmul(net.weights[2].val());
+        assert_close!(by_parts, net.forward(x), 1e-6, 1e-6);
+    }
+}
+
+#[test]
+fn norm_activation_equals_e3nn() {
+    let golden = Golden::open("nn");
+    let device = Device::flex();
+    for dtype in DTYPES {
+        let mut layer = NormActivationConfig::new(irreps("3x0e+2x1o"), ScalarFunction::Sigmoid)
+            .with_bias(true)
+            .init(&device)
+            .unwrap();
+        layer.biases = Some(Param::from_tensor(golden.tensor(
+            "normact.b",
+            &device,
+            dtype,
+        )));
+        let got = layer.forward(golden.tensor::<2>("normact.x", &device, dtype));
+        let (first, _) = bounds(dtype);
+        assert_close!(
+            got,
+            golden.tensor::<2>("normact.out", &device, dtype),
+            first,
+            first
+        );
+    }
+}
+
+#[test]
+fn norm_activation_is_finite_at_zero() {
+    let device = Device::flex().autodiff();
+    for normalize in [true, false] {
+        let layer = NormActivationConfig::new(irreps("2x1o"), ScalarFunction::Tanh)
+            .with_normalize(normalize)
+            .init(&device)
+            .unwrap();
+        let x = Tensor::<2>::zeros([1, 6], &device).require_grad();
+        let y = layer.forward(x.clone());
+        assert_close!(y.clone(), Tensor::<2>::zeros([1, 6], &device), 0.0, 0.0);
+        let grads = y.sum().backward();
+        let gradient = x.grad(&grads).unwrap().into_data();
+        assert!(gradient.iter::<f64>().all(f64::is_finite), "{gradient}");
+    }
+}
+
+#[test]
+fn batch_norm_equals_e3nn() {
+    let golden = Golden::open("nn");
+    let (training, plain) = (Device::flex().autodiff(), Device::flex());
+    for (reduce, reduce_name) in [(Reduce::Mean, "mean"), (Reduce::Max, "max")] {
+        for (instance, instance_name) in [(false, "batch"), (true, "inst")] {
+            for (normalize, name) in [
+                (Normalize::Component, "component"),
+                (Normalize::Norm, "norm"),
+            ] {
+                let key = |k: &str| format!("bn_{reduce_name}_{instance_name}_{name}.{k}");
+                let mut layer = BatchNormConfig::new(irreps("3x0e+2x0o+2x1o+1x2e"))
+                    .with_reduce(reduce)
+                    .with_instance(instance)
+                    .with_normalize(normalize)
+                    .init(&training)
+                    .unwrap();
+                let get =
+                    |k: &str, device: &Device| golden.tensor::<3>(&key(k), device, DType::F64);
+                let row = |k: &str| golden.tensor::<1>(&key(k), &training, DType::F64);
+                layer.weight = Some(Param::from_tensor(row("w")));
+                layer.bias = Some(Param::from_tensor(row("b")));
+                layer
+                    .running_mean
+                    .update(Tensor::zeros([3], (&training, DType::F64)));
+                layer
+                    .running_var
+                    .update(Tensor::ones([8], (&training, DType::F64)));
+                let y = layer.forward_samples(get("x", &training));
+                assert_close!(y, get("train", &training), 1e-12, 1e-12, "{}", key("train"));
+                if !instance {
+                    let mean = layer.running_mean.value_sync();
+                    assert_close!(mean, row("running_mean"), 1e-12, 1e-12);
+                    assert_close!(
+                        layer.running_var.value_sync(),
+                        row("running_var"),
+                        1e-12,
+                        1e-12
+                    );
+                }
+                use burn::module::Module;
+                let y = layer.valid().forward_samples(get("x", &plain));
+                assert_close!(y, get("eval", &plain), 1e-12, 1e-12, "{}", key("eval"));
+            }
+        }
+    }
+}
+
+#[test]
+fn constants_equal_e3nn_and_the_integral() {
+    let meta = Golden::open("nn").meta();
+    let names = [
+        (ScalarFunction::Silu, "silu"),
+        (ScalarFunction::Tanh, "tanh"),
+        (ScalarFunction::Sigmoid, "sigmoid"),
+        (ScalarFunction::Abs, "abs"),
+        (ScalarFunction::Relu, "relu"),
+        (ScalarFunction::Softplus, "softplus"),
+        (ScalarFunction::Gelu, "gelu"),
+        (ScalarFunction::Mish, "mish"),
+        (ScalarFunction::LeakyRelu, "leaky_relu"),
+        (ScalarFunction::Elu, "elu"),
+        (ScalarFunction::ShiftedSoftplus, "ssp"),
+    ];
+    for (function, name) in names {
+        let want = meta["normalize2mom_cst"][name].as_f64().unwrap();
+        assert_eq!(function.constant(SecondMoment::E3nn), want, "{name}");
+    }
+    // E[f(z)²] by the trapezoidal rule on either side of the kink at 0, exact to rounding for what decays so fast.
+    let device = Device::flex();
+    let (steps, width) = (40_000, 12.0);
+    let step = width / steps as f64;
+    for function in ScalarFunction::ALL {
+        let moment: f64 = [-1.0, 1.0]
+            .iter()
+            .map(|side| {
+                let z: Vec<f64> = (0..=steps).map(|i| side * i as f64 * step).collect();
+                let x = Tensor::<1>::from_data(
+                    TensorData::new(z.clone(), [z.len()]),
+                    (&device, DType::F64),
+                );
+                let f = function.apply(Dual::constant(x), SecondMoment::Raw).value;
+                let f: Vec<f64> = f.into_data().iter::<f64>().collect();
+                let value = |i: usize| f[i] * f[i] * (-0.5 * z[i] * z[i]).exp();
+                // Simpson's rule.
+                let odd: f64 = (1..steps).step_by(2).map(value).sum();
+                let even: f64 = (2..steps).step_by(2).map(value).sum();
+                (value(0) + 4.0 * odd + 2.0 * even + value(steps)) * step / 3.0
+            })
+            .sum();
+        let moment = moment / (2.0 * std::f64::consts::PI).sqrt();
+        let constant = function.constant(SecondMoment::Exact);
+        assert!(
+            (constant * constant * moment - 1.0).abs() < 1e-12,
+            "{function:?}: {}",
+            moment.powf(-0.5)
+        );
+    }
+}
+
+#[test]
+fn parity_of_functions_is_what_they_say() {
+    let device = Device::flex();
+    let z: Vec<f64> = (0..256).map(|i| i as f64 * 10.0 / 255.0).collect();
+    for function in ScalarFunction::ALL {
+        let at = |sign: f64| -> Vec<f64> {
+            let z: Vec<f64> = z.iter().map(|z| sign * z).collect();
+            let x = Tensor::<1>::from_data(TensorData::new(z, [256]), (&device, DType::F64));
+            let f = function.apply(Dual::constant(x), SecondMoment::Raw).value;
+            f.into_data().iter::<f64>().collect()
+        };
+        let (plus, minus) = (at(1.0), at(-1.0));
+        let all = |sign: f64| {
+            plus.iter()
+                .zip(&minus)
+                .all(|(p, m)| (p - sign * m).abs() < 1e-5)
+        };
+        let found = match (all(1.0), all(-1.0)) {
+            (true, _) => Some(e3nn_tensorprod::Parity::Even),
+            (_, true) => Some(e3nn_tensorprod::Parity::Odd),
+            _ => None,
+        };
+        assert_eq!(function.parity(), found, "{function:?}");
+    }
+}
+
+#[test]
+fn slopes_are_derivatives() {
+    let device = Device::flex();
+    let x: Vec<f64> = vec![-6.0, -1.3, -0.2, -1e-3, 1e-3, 0.4, 1.7, 9.0];
+    let n = x.len();
+    let tensor = |values: Vec<f64>| {
+        Tensor::<1>::from_data(TensorData::new(values, [n]), (&device, DType::F64))
+    };
+    for function in ScalarFunction::ALL {
+        let value = |shift: f64| -> Vec<f64> {
+            let moved = tensor(x.iter().map(|x| x + shift).collect());
+            let f = function.apply(Dual::constant(moved), SecondMoment::Exact);
+            f.value.into_data().iter::<f64>().collect()
+        };
+        let h = 1e-5;
+        let want: Vec<f64> = value(h)
+            .iter()
+            .zip(value(-h))
+            .map(|(p, m)| (p - m) / (2.0 * h))
+            .collect();
+        let pair = Dual::new(tensor(x.clone()), tensor(vec![1.0; n]));
+        let got = function.apply(pair, SecondMoment::Exact).tangent.unwrap();
+        assert_close!(got, tensor(want), 1e-8, 1e-9, "{function:?}");
+    }
+}
+
+#[test]
+fn s2_grid_equals_e3nn() {
+    let golden = Golden::open("s2grid");
+    let device = Device::flex();
+    for (lmax, [beta, alpha]) in [(2, [6, 7]), (4, [12, 11]), (3, [10, 8])] {
+        for (normalization, name) in [
+            (S2Normalization::Component, "component"),
+            (S2Normalization::Norm, "norm"),
+            (S2Normalization::Integral, "integral"),
+        ] {
+            let key = |k: &str| format!("l{lmax}_{beta}x{alpha}_{name}.{k}");
+            let grid = S2Grid::new(beta, alpha, lmax).unwrap();
+            let to = ToS2Grid::new(lmax, grid, normalization, &device, DType::F64);
+            let from = FromS2Grid::new(grid, lmax, lmax, normalization, &device, DType::F64);
+            let x = golden.tensor::<2>(&key("x"), &device, DType::F64);
+            let values = to.forward(x.clone());
+            let want = golden.tensor::<3>(&key("grid"), &device, DType::F64);
+            assert_close!(values.clone(), want.reshape(values.dims()), 1e-12, 1e-12);
+            let back = from.forward(values.clone().tanh());
+            assert_close!(
+                back,
+                golden.tensor::<2>(&key("back_tanh"), &device, DType::F64),
+                1e-12,
+                1e-12
+            );
+            assert_close!(from.forward(values), x, 1e-12, 1e-12);
+        }
+    }
+    assert!(matches!(S2Grid::new(7, 9, 2), Err(NnError::Grid { .. })));
+}
+
+fn contraction(golden: &Golden, case: &str, dtype: DType) {
+    let device = Device::flex().autodiff();
+    let (input, output, correlation) = if case == "a" {
+        ("4x0e+4x1o", "4x0e+4x1o", 3)
+    } else {
+        ("4x0e+4x1o+4x2e", "4x0e", 2)
+    };
+    let (input, output) = (irreps(input), irreps(output));
+    let mut layer = SymmetricContractionConfig::new(input.clone(), output.clone(), correlation, 2)
+        .init(&device, dtype)
+        .unwrap();
+    let coupled = Irreps::new(input.iter().map(|b| (1, b.irrep)));
+    for (n, contraction) in layer.contractions.iter_mut().enumerate() {
+        for order in 1..=correlation {
+            // The basis itself, [2l + 1, dim, …, dim, paths]; MACE drops the first axis of scalars.
+            let name = format!("buffer.contractions.{n}.U_matrix_{order}");
+            let want = golden.values(&name);
+            let paths = coupling_basis(&coupled, output[n].irrep, order);
+            for (k, path) in paths.iter().enumerate() {
+                let want = want.iter().skip(k).step_by(paths.len());
+                let worst = path
+                    .iter()
+                    .zip(want)
+                    .map(|(a, b)| (a - b).abs())
+                    .fold(0.0, f64::max);
+                assert!(worst < 1e-7, "{name}, path {k}: {worst:e}");
+            }
+            let name = if order == correlation {
+                format!("param.contractions.{n}.weights_max")
+            } else {
+                format!("param.contractions.{n}.weights.{}", correlation - 1 - order)
+            };
+            let weight: Tensor<3> = golden.tensor(&name, &device, dtype);
+            contraction.weights[order - 1] = Some(Param::from_tensor(weight));
+        }
+    }
+    // MACE's features are [node, channel, lm]; ours are blocks.
+    let slices = coupled.slices();
+    let pack = |x: Tensor<3>| {
+        let parts = slices.iter().map(|s| {
+            let [nodes, channels, _] = x.dims();
+            let part = x.clone().narrow(2, s.start, s.len());
+            part.reshape([nodes, channels * s.len()])
+        });
+        Tensor::cat(parts.collect(), 1)
+    };
+    let get = |key: &str| golden.tensor::<3>(key, &device, dtype);
+    let elements = Tensor::from_data(TensorData::from([0_i64, 1, 1]), &device);
+    let (first, second) = bounds(dtype);
+    let f = |x| layer.forward::<Dual<2>>(x, elements.clone());
+
+    let x = get("x").require_grad();
+    let out = f(Dual::constant(pack(x.clone()))).value;
+    let want: Tensor<2> = golden.tensor("out", &device, dtype);
+    assert_close!(out.clone(), want, first, first);
+    let cot: Tensor<2> = golden.tensor("cot", &device, dtype);
+    let grads = (out * cot.clone()).sum().backward();
+    assert_close!(x.grad(&grads).unwrap(), get("g0").inner(), first, first);
+
+    let x = get("x").require_grad();
+    let tangent = f(Dual::new(pack(x.clone()), pack(get("v0"))))
+        .tangent
+        .unwrap();
+    let want: Tensor<2> = golden.tensor("hcot", &device, dtype);
+    assert_close!(tangent.clone(), want, second, second);
+    let grads = (tangent * cot).sum().backward();
+    assert_close!(x.grad(&grads).unwrap(), get("h0").inner(), second, second);
+}
+
+#[test]
+fn symmetric_contraction_equals_mace() {
+    for case in ["a", "b"] {
+        let golden = Golden::open(&format!("mace_symmetric_contraction_{case}"));
+        DTYPES
+            .iter()
+            .for_each(|&dtype| contraction(&golden, case, dtype));
+    }
+}
+
+#[test]
+fn layer_norms_have_the_sizes_they_promise() {
+    let device = Device::flex();
+    let x = golden_rows(&device);
+    let list = irreps("3x0e+2x0o+2x1o+1x2e");
+    for kind in [
+        LayerNormKind::EachBlock,
+        LayerNormKind::ScalarsAndRest,
+        LayerNormKind::All,
+    ] {
+        for normalize in [Normalize::Component, Normalize::Norm] {
+            let layer = LayerNormConfig::new(list.clone())
+                .with_kind(kind)
+                .with_normalize(normalize)
+                .with_epsilon(1e-30)
+                .with_affine(false)
+                .init(&device)
+                .unwrap();
+            let y: Vec<f64> = layer.forward(x.clone()).into_data().iter::<f64>().collect();
+            for row in y.chunks(list.dim()) {
+                let sizes: Vec<f64> = list
+                    .iter()
+                    .zip(list.slices())
+                    .map(|(block, range)| {
+                        let square: f64 = row[range].iter().map(|v| v * v).sum();
+                        let per = if normalize == Normalize::Component {
+                            block.irrep.dim()
+                        } else {
+                            1
+                        };
+                        square / (block.mul * per) as f64
+                    })
+                    .collect();
+                let mean: f64 = row[..3].iter().sum();
+                assert!(mean.abs() < 1e-12);
+                let groups: &[&[usize]] = match kind {
+                    LayerNormKind::EachBlock => &[&[0], &[1], &[2], &[3]],
+                    LayerNormKind::ScalarsAndRest => &[&[0], &[1], &[2, 3]],
+                    LayerNormKind::All => &[&[0, 1, 2, 3]],
+                };
+                for group in groups {
+                    let size: f64 =
+                        group.iter().map(|&b| sizes[b]).sum::<f64>() / group.len() as f64;
+                    assert!((size - 1.0).abs() < 1e-12, "{kind:?} {normalize:?}: {size}");
+                }
+            }
+        }
+    }
+}
+
+/// Some rows of `3x0e+2x0o+2x1o+1x2e`.
+fn golden_rows(device: &Device) -> Tensor<2> {
+    let golden = Golden::open("nn");
+    let x: Tensor<3> = golden.tensor("bn_mean_batch_component.x", device, DType::F64);
+    x.reshape([30, 16])
+}
+
+#[test]
+fn dropout_drops_whole_irreps_and_keeps_the_mean() {
+    let device = Device::flex().autodiff();
+    device.seed(7);
+    let layer = DropoutConfig::new(irreps("3x0e+2x1o"), 0.25)
+        .init()
+        .unwrap();
+    let x = Tensor::<2>::ones([4000, 9], &device);
+    let y: Vec<f64> = layer.forward(x).into_data().iter::<f64>().collect();
+    let keep = f64::from(1.0_f32 / 0.75);
+    for row in y.chunks(9) {
+        assert!(row.iter().all(|&v| v == 0.0 || (v - keep).abs() < 1e-6));
+        assert!(row[3] == row[4] && row[4] == row[5] && row[6] == row[8]);
+    }
+    let mean = y.iter().sum::<f64>() / y.len() as f64;
+    // 20,000 draws: five standard deviations are 0.02.
+    assert!((mean - 1.0).abs() < 0.02, "{mean}");
+    let plain = Tensor::<2>::ones([2, 9], &Device::flex());
+    assert_close!(layer.forward(plain.clone()), plain, 0.0, 0.0);
+}
+
+#[test]
+fn misuse_is_named() {
+    use ScalarFunction::{Silu, Tanh};
+    let activation = |text: &str, functions| {
+        ActivationConfig::new(irreps(text), functions)
+            .init()
+            .unwrap_err()
+    };
+    assert_eq!(
+        activation("4x0e+1o", vec![Some(Silu), Some(Silu)]).to_string(),
+        "Activation: block 1 is 1x1o, and a function acts on l = 0 only"
+    );
+    assert_eq!(
+        activation("4x0o", vec![Some(Silu)]).to_string(),
+        "Activation: block 0 is 4x0o, and Silu is neither even nor odd"
+    );
+    assert!(matches!(
+        activation("4x0o", vec![]),
+        NnError::FunctionCount { .. }
+    ));
+    let gate = GateConfig::new(
+        irreps("0e"),
+        vec![Silu],
+        irreps("2x0o"),
+        vec![Tanh],
+        irreps("3x1o"),
+    );
+    assert!(matches!(
+        gate.init().unwrap_err(),
+        NnError::Gates {
+            gates: 2,
+            gated: 3,
+            ..
+        }
+    ));
+    let device = Device::flex();
+    let contraction = |a: &str, b: &str| {
+        let config = SymmetricContractionConfig::new(irreps(a), irreps(b), 2, 1);
+        config.init(&device, DType::F64).unwrap_err()
+    };
+    assert!(matches!(
+        contraction("4x0e+3x1o", "4x0e"),
+        NnError::Channels { .. }
+    ));
+    let unreachable = contraction("4x0e", "4x1o");
+    assert!(
+        matches!(unreachable, NnError::Unreachable { irrep, .. } if irrep == Irrep::new(1, e3nn_tensorprod::Parity::Odd))
+    );
+    let s2 = S2ActivationConfig::new(irreps("0e+1e+2o"), Silu, [12, 11]);
+    assert!(matches!(
+        s2.init(&device, DType::F64).unwrap_err(),
+        NnError::NotASignal { .. }
+    ));
+}
+
+#[test]
+#[should_panic(
+    expected = "Gate: expected [batch, 28] for 4x0o+7x0e+3x1o+1x1e+1x2e, got a last axis of 27"
+)]
+fn another_width_panics() {
+    gate().forward(Tensor::<2>::zeros([2, 27], &Device::flex()));
+}
