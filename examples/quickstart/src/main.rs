@@ -3,7 +3,7 @@
 //!
 //! How it is put together: [`cli`] and [`settings`] say what to do, [`corpus`] is the text,
 //! [`train`] the model and its steps, [`run`] the loop around them in its [`place`], [`sample`]
-//! generates, [`report`] and [`chart`] draw.
+//! generates, [`shapes`] is the equivariant part, [`report`] and [`chart`] draw.
 
 mod chart;
 mod cli;
@@ -18,6 +18,7 @@ mod report;
 mod run;
 mod sample;
 mod settings;
+mod shapes;
 mod summary;
 mod train;
 mod vocabulary;

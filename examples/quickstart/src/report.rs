@@ -3,6 +3,7 @@
 use crate::chart;
 use crate::console::thousands;
 use crate::sample::{Sample, printable};
+use crate::shapes::Shapes;
 use crate::train::Trainer;
 use burn::module::Module;
 use std::f64::consts::LN_2;
@@ -56,6 +57,8 @@ pub(crate) struct Report<'a> {
     pub(crate) elapsed: Duration,
     /// What the model writes, once it has been asked.
     pub(crate) sample: Option<&'a Sample>,
+    /// What the equivariant network recognises, once it has learned.
+    pub(crate) shapes: Option<&'a Shapes>,
 }
 
 /// The page.
@@ -99,6 +102,18 @@ pub(crate) fn html(report: &Report<'_>) -> String {
             "<h2>What it writes</h2>\n<div class=\"card\"><pre><b>{prompt}</b>{text}</pre></div>\n"
         )
     });
+    let shapes = report.shapes.map_or(String::new(), |shapes| {
+        format!(
+            "<h2>Shapes in any orientation</h2>\n<div class=\"card\">{}<p class=\"key\">An equivariant network of three \
+             convolutions, {} steps in {:.1} s: {:.1} % of the shapes recognised in orientations that it has not seen, \
+             and {:.1} % of their mirror images, where the chiral pair changes places.</p></div>\n",
+            shapes.picture,
+            shapes.steps,
+            shapes.seconds,
+            100.0 * shapes.turned,
+            100.0 * shapes.mirrored
+        )
+    });
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -109,7 +124,7 @@ pub(crate) fn html(report: &Report<'_>) -> String {
          <h2>Learning curves</h2>\n<div class=\"card\">{curves}\n\
          <p class=\"key\"><i style=\"background:var(--training)\"></i>training\
          <i style=\"background:var(--validation);margin-left:1.2rem\"></i>validation</p></div>\n\
-         {sample}<h2>Settings and timing</h2>\n<div class=\"card\"><table>{table}</table></div>\n\
+         {sample}{shapes}<h2>Settings and timing</h2>\n<div class=\"card\"><table>{table}</table></div>\n\
          </main>\n</body>\n</html>\n",
         source = escape(&settings.source),
         table = table(report),

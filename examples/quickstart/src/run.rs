@@ -6,6 +6,7 @@ use crate::corpus::Corpus;
 use crate::report::{self, Report};
 use crate::sample::{self, Sample};
 use crate::settings::Settings;
+use crate::shapes::{self, Shapes};
 use crate::train::{Data, Trainer, stored_settings};
 use crate::vocabulary::Vocabulary;
 use crate::{disk, interrupt, place, summary};
@@ -73,7 +74,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
     let mut console = Console::new(total, first);
     summary::introduce(&mut console, &trainer, &vocabulary, cli, total);
     let report_path = directory.join(place::REPORT_FILE);
-    let report = |trainer: &Trainer, sample: Option<&Sample>| {
+    let report = |trainer: &Trainer, sample: Option<&Sample>, shapes: Option<&Shapes>| {
         let report = Report {
             trainer,
             vocabulary: vocabulary.len(),
@@ -81,11 +82,12 @@ pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
             total,
             elapsed: begun.elapsed(),
             sample,
+            shapes,
         };
         disk::write_atomic(&report_path, report::html(&report).as_bytes())
     };
     // A report that cannot be written is better known now.
-    report(&trainer, None)?;
+    report(&trainer, None, None)?;
     interrupt::install()?;
 
     let end = cli
@@ -96,7 +98,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
         &store,
         &mut console,
         (end, total),
-        |trainer| report(trainer, None),
+        |trainer| report(trainer, None, None),
     )?;
     console.finish();
 
@@ -112,7 +114,12 @@ pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
         text: vocabulary.decode(&written),
         speed,
     };
-    report(&trainer, Some(&sample))?;
+    let shapes =
+        (!interrupt::requested()).then(|| shapes::learn(&device, trainer.settings.seed, cli.smoke));
+    report(&trainer, Some(&sample), shapes.as_ref())?;
+    if let Some(shapes) = &shapes {
+        summary::shapes(&mut console, shapes);
+    }
     summary::conclude(&mut console, &trainer, &sample, begun.elapsed());
     console.line(&format!("report: {}", report_path.display()));
     if trainer.state.step < total {

@@ -5,6 +5,7 @@ use crate::console::{Console, thousands};
 use crate::device::DeviceName;
 use crate::sample::{Sample, printable};
 use crate::settings::Settings;
+use crate::shapes::Shapes;
 use crate::train::Trainer;
 use crate::vocabulary::Vocabulary;
 use burn::module::Module;
@@ -45,6 +46,17 @@ pub(crate) fn introduce(
     console.line(&format!(
         "training: {total} steps of {} × {} characters{from}",
         settings.batch, settings.context
+    ));
+}
+
+/// Says how well shapes are told apart.
+pub(crate) fn shapes(console: &mut Console, shapes: &Shapes) {
+    console.line(&format!(
+        "shapes in any orientation: {:.1} % recognised, {:.1} % of mirror images, after {} steps in {:.1} s",
+        100.0 * shapes.turned,
+        100.0 * shapes.mirrored,
+        shapes.steps,
+        shapes.seconds
     ));
 }
 

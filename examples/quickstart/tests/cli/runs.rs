@@ -15,7 +15,14 @@ fn the_smoke_run_works_and_may_be_repeated() {
         has(&text, "report: runs/smoke/report.html");
     }
     let html = report(&place.path("runs/smoke"));
-    for part in ["<svg", "What it writes", "class=\"validation\"", "SHA-256"] {
+    for part in [
+        "<svg",
+        "What it writes",
+        "Shapes in any orientation",
+        "chiral 1",
+        "class=\"validation\"",
+        "SHA-256",
+    ] {
         has(&html, part);
     }
     // It fetches nothing, and every number in the drawing is one.
