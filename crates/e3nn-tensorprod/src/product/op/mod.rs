@@ -10,18 +10,14 @@
 //! do its derivatives ([`Spec::weighted_only`]).
 
 mod backward;
-#[cfg(feature = "cube")]
-mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 pub mod reference;
 
-#[cfg(any(feature = "flex", feature = "cube"))]
+#[cfg(feature = "flex")]
 use super::Path;
 use super::{ProductPlan, WeightRows};
-use burn::tensor::{DType, Tensor};
-#[cfg(feature = "cube")]
-use core_tensor::ext::TensorSpec;
+use burn::tensor::{DType, Device, Tensor};
 use core_tensor::ext::{Backend, Dispatch, FloatTensor, backend_extension};
 use std::sync::Arc;
 
@@ -89,7 +85,7 @@ impl Spec {
     }
 
     /// The paths that count, each with its number.
-    #[cfg(any(feature = "flex", feature = "cube"))]
+    #[cfg(feature = "flex")]
     fn paths(&self) -> impl Iterator<Item = (usize, &Path)> {
         let all = self.plan.paths().iter().enumerate();
         let weighted_only = self.weighted_only || self.slot == Slot::Weight;
@@ -104,13 +100,10 @@ impl Spec {
 #[backend_extension(
     Autodiff,
     Flex: cfg(feature = "flex"),
-    Cube: cfg(feature = "cube"),
-    Fusion: cfg(feature = "cube"),
 )]
 pub trait ProductBackend: Backend {
     /// The partial product for `spec.slot` of the operands of the three other slots, in the order of [`Slot::others`].
     /// All are f32 or all f64, and none is empty, except that a product without weights gets a stand-in for them.
-    #[fusion(meta = |a, _b, _c, spec: &Spec| TensorSpec::new(spec.shape(spec.slot).into(), a.dtype))]
     fn partial_product(
         a: FloatTensor<Self>,
         b: FloatTensor<Self>,
@@ -213,6 +206,9 @@ fn compute(
         // Classes of which there are none: no rows either.
         return Tensor::zeros(shape, (&device, dtype));
     }
+    if !has_kernel(&device) {
+        return elsewhere(&spec, operands);
+    }
     let wide = if dtype == DType::F64 {
         DType::F64
     } else {
@@ -227,6 +223,43 @@ fn compute(
         operand.cast(wide).into_dispatch()
     });
     Tensor::<2>::from_dispatch(Dispatch::partial_product(a, b, c, spec)).cast(dtype)
+}
+
+/// Whether a device has a kernel.
+fn has_kernel(device: &Device) -> bool {
+    #[cfg(feature = "flex")]
+    if *device == Device::flex() {
+        return true;
+    }
+    let _ = device;
+    false
+}
+
+/// On other devices the product is its reference, which Burn differentiates by itself.
+///
+/// # Panics
+/// If another partial product than the product itself is asked for.
+fn elsewhere(spec: &Spec, operands: [Tensor<2>; 3]) -> Tensor<2> {
+    #[cfg(feature = "cube")]
+    core_tensor::ext::cube::fall_back(
+        "tensor product",
+        "only the CPU has a kernel; on this device all pairs of copies are stored",
+    );
+    assert!(
+        spec.slot == Slot::Out,
+        "tensor product: on this device only the product itself can be asked for, got {:?}",
+        spec.slot
+    );
+    let [x, y, w] = operands;
+    let run = |w: Tensor<2>| {
+        reference::tensor_product(&spec.plan, x.clone(), y.clone(), Some(w), &spec.rows)
+    };
+    if spec.weighted_only {
+        // The product is affine in the weights.
+        run(w.clone()) - run(w.zeros_like())
+    } else {
+        run(w)
+    }
 }
 
 fn check(spec: &Spec, operands: &[Tensor<2>; 3]) {
