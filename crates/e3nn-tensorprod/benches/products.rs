@@ -8,7 +8,7 @@ use core_tensor::assert_close;
 use core_tensor::dual::Dual;
 use core_tensor::testing::Peer;
 use e3nn_tensorprod::product::op::reference;
-use e3nn_tensorprod::product::{DepthwiseOrder, TensorSquareConfig, WeightRows};
+use e3nn_tensorprod::product::{InstructionOrder, TensorSquareConfig, WeightRows};
 use e3nn_tensorprod::{Irreps, LinearConfig, ProductPlan, SortOrder, TensorProductConfig};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -150,7 +150,7 @@ fn plan(name: &str) -> Arc<ProductPlan> {
                 &features,
                 &irreps("1x0e+1x1o+1x2e"),
                 &features,
-                DepthwiseOrder::Creation,
+                InstructionOrder::Found,
                 SortOrder::DegreeFirst,
             )
         }

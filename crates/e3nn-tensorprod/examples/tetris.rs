@@ -5,7 +5,7 @@
 //! ```
 
 use burn::tensor::Device;
-use e3nn_tensorprod::tetris::{Points, Recipe, evaluate, picture};
+use e3nn_tensorprod::tetris::{Recipe, evaluate};
 use std::time::Instant;
 
 fn main() -> std::io::Result<()> {
@@ -35,13 +35,7 @@ fn main() -> std::io::Result<()> {
         "their mirror images, chiral ones exchanged: {:.1} %",
         100.0 * mirrored
     );
-    let scores = trained.model.score(
-        &Points::new(|| e3nn_tensorprod::rotation::Orthogonal::IDENTITY),
-        &device,
-    );
-    let scores: Vec<f64> = scores.into_data().iter::<f64>().collect();
-    let rows: Vec<Vec<f64>> = scores.chunks(8).map(<[f64]>::to_vec).collect();
-    std::fs::write(&file, picture(&rows, &trained.curve))?;
+    std::fs::write(&file, trained.picture(&device))?;
     println!("drawn in {file}");
     Ok(())
 }

@@ -7,7 +7,7 @@ use common::Golden;
 use core_tensor::assert_close;
 use core_tensor::dual::Dual;
 use e3nn_tensorprod::product::{
-    ConnectionMode, DepthwiseOrder, Instruction, IrrepNormalization, Norm, Normalization,
+    ConnectionMode, Instruction, InstructionOrder, IrrepNormalization, Norm, Normalization,
     PathNormalization, TensorSquareConfig, WeightRows,
 };
 use e3nn_tensorprod::{Irrep, Irreps, ProductPlan, SortOrder, TensorProductConfig};
@@ -123,7 +123,7 @@ fn plan(case: &str) -> Arc<ProductPlan> {
                 &hidden,
                 &irreps("0e+1o+2e"),
                 &hidden,
-                DepthwiseOrder::Creation,
+                InstructionOrder::Found,
                 SortOrder::DegreeFirst,
             )
         }
@@ -370,8 +370,8 @@ fn mace_orders_weights_by_output() {
         let all = config.instructions.iter();
         all.map(|path| [path.in1, path.in2, path.out]).collect()
     };
-    let nequip = make(DepthwiseOrder::Creation);
-    let mace = make(DepthwiseOrder::Output);
+    let nequip = make(InstructionOrder::Found);
+    let mace = make(InstructionOrder::ByOutput);
     assert_eq!(nequip.irreps_out, mace.irreps_out);
     assert_eq!(
         places(&nequip),

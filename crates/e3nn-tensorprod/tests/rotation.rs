@@ -3,7 +3,7 @@
 mod common;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use common::Golden;
+use common::{Golden, angles, matrix};
 use core::f64::consts::{PI, TAU};
 use core_tensor::assert_close;
 use core_tensor::dual::Dual;
@@ -14,18 +14,6 @@ use e3nn_tensorprod::rotation::{
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-
-fn angles(a: &[f64]) -> EulerAngles {
-    EulerAngles {
-        alpha: a[0],
-        beta: a[1],
-        gamma: a[2],
-    }
-}
-
-fn matrix(m: &[f64]) -> Matrix3 {
-    [0, 1, 2].map(|i| [0, 1, 2].map(|j| m[3 * i + j]))
-}
 
 fn far(a: Matrix3, b: Matrix3) -> f64 {
     let gaps = a

@@ -3,11 +3,11 @@
 mod common;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use common::Golden;
+use common::{Golden, angles, matrix};
 use core_tensor::assert_close;
 use core_tensor::dual::Dual;
 use core_tensor::testing::{GradCheck, check_gradients, for_each_mode, poison_outputs};
-use e3nn_tensorprod::rotation::{EulerAngles, Matrix3, Orthogonal, Rotation, edge_frame};
+use e3nn_tensorprod::rotation::{Matrix3, Orthogonal, Rotation, edge_frame};
 use e3nn_tensorprod::wigner::{
     Representation, SquareMatrix, is_triangle, wigner_3j, wigner_d, wigner_d_all,
     wigner_d_from_angles, wigner_d_from_matrix, wigner_d_from_quaternion, wigner_d_reference,
@@ -16,18 +16,6 @@ use e3nn_tensorprod::wigner::{
 use e3nn_tensorprod::{Irreps, IrrepsTensor, Layout};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-
-fn angles(a: &[f64]) -> EulerAngles {
-    EulerAngles {
-        alpha: a[0],
-        beta: a[1],
-        gamma: a[2],
-    }
-}
-
-fn matrix(m: &[f64]) -> Matrix3 {
-    [0, 1, 2].map(|i| [0, 1, 2].map(|j| m[3 * i + j]))
-}
 
 fn data(m: &SquareMatrix) -> TensorData {
     TensorData::new(m.values().to_vec(), [m.n(), m.n()])

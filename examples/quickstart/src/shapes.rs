@@ -1,8 +1,7 @@
 //! The equivariant part: a small network learns to tell eight shapes of four points apart in any orientation.
 
 use burn::tensor::Device;
-use e3nn_tensorprod::rotation::Orthogonal;
-use e3nn_tensorprod::tetris::{Points, Recipe, evaluate, picture};
+use e3nn_tensorprod::tetris::{Recipe, evaluate};
 use std::time::Instant;
 
 /// Steps of a smoke run.
@@ -36,15 +35,11 @@ pub(crate) fn learn(device: &Device, seed: u64, smoke: bool) -> Shapes {
     let trained = recipe.train(device, |_| ());
     let seconds = begun.elapsed().as_secs_f64();
     let [turned, mirrored] = evaluate(&trained.model, 20, seed.wrapping_add(1), device);
-    let upright = Points::new(|| Orthogonal::IDENTITY);
-    let scores = trained.model.score(&upright, device).into_data();
-    let scores: Vec<f64> = scores.iter::<f64>().collect();
-    let rows: Vec<Vec<f64>> = scores.chunks(8).map(<[f64]>::to_vec).collect();
     Shapes {
         turned,
         mirrored,
         seconds,
         steps: trained.curve.len(),
-        picture: picture(&rows, &trained.curve),
+        picture: trained.picture(device),
     }
 }

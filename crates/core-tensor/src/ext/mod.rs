@@ -36,7 +36,18 @@ pub use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
 #[cfg(feature = "testing")]
 pub(crate) use poison::set_poison;
 
-use burn::tensor::DType;
+use burn::tensor::{DType, Device};
+
+/// Whether kernels for the CPU backend take a tensor of this dtype on this device; never without feature `flex`.
+pub fn has_cpu_kernel(device: &Device, dtype: DType) -> bool {
+    #[cfg(feature = "flex")]
+    return flex::takes(device, dtype);
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = (device, dtype);
+        false
+    }
+}
 
 /// The dtype that kernels compute and carry states in: `f64` for `f64`, otherwise `f32`.
 pub fn compute_dtype(dtype: DType) -> DType {

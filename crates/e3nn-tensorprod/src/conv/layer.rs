@@ -3,19 +3,10 @@
 use super::{ConvError, ConvPath, Paths, RadialTable, convolve, convolve_radial, convolve_spline};
 use crate::Layout;
 use crate::irreps::{Irreps, SortOrder};
+use crate::product::{Instruction, InstructionOrder, depthwise_paths};
 use burn::tensor::Tensor;
 use core_tensor::dual::Value;
 use core_tensor::graph::Graph;
-
-/// In which order the paths, and so the weights of an edge, follow each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum InstructionOrder {
-    /// As they are found: features outside, harmonics, then outputs. NequIP, SevenNet, Equiformer.
-    #[default]
-    Found,
-    /// By the block of the output they end in. MACE; OpenEquivariance's and cuEquivariance's channel-wise products.
-    ByOutput,
-}
 
 /// Configuration of a [`Convolution`].
 #[derive(Debug, Clone, PartialEq)]
@@ -62,24 +53,16 @@ impl ConvolutionConfig {
     /// # Errors
     /// If there is none, or a harmonic has a multiplicity other than 1.
     pub fn init(&self) -> Result<Convolution, ConvError> {
-        let mut slots = Vec::new();
-        let mut paths = Vec::new();
-        for (input, x) in self.irreps_in.iter().enumerate() {
-            for (harmonic, y) in self.irreps_sh.iter().enumerate() {
-                for irrep in x.irrep.product(y.irrep) {
-                    if self.targets.iter().any(|t| t.irrep == irrep) {
-                        // Component normalisation, and one path per slot: the factor √(2l+1).
-                        paths.push(ConvPath {
-                            input,
-                            harmonic,
-                            output: slots.len(),
-                            coefficient: (irrep.dim() as f64).sqrt(),
-                        });
-                        slots.push((x.mul, irrep));
-                    }
-                }
-            }
-        }
+        let (x, y) = (&self.irreps_in, &self.irreps_sh);
+        let (slots, instructions) = depthwise_paths(x, y, &self.targets, self.order, self.sort);
+        // Component normalisation, and one path per slot: the factor √(2l+1).
+        let path = |path: &Instruction| ConvPath {
+            input: path.in1,
+            harmonic: path.in2,
+            output: path.out,
+            coefficient: (slots[path.out].irrep.dim() as f64).sqrt(),
+        };
+        let paths: Vec<ConvPath> = instructions.iter().map(path).collect();
         if paths.is_empty() {
             return Err(ConvError::NoPath {
                 input: self.irreps_in.to_string(),
@@ -87,15 +70,7 @@ impl ConvolutionConfig {
                 wanted: self.targets.to_string(),
             });
         }
-        let sorted = Irreps::new(slots).sort(self.sort);
-        for path in &mut paths {
-            path.output = sorted.p[path.output];
-        }
-        if self.order == InstructionOrder::ByOutput {
-            paths.sort_by_key(|path| path.output);
-        }
-        let (x, y) = (&self.irreps_in, &self.irreps_sh);
-        let paths = Paths::new(x, y, &sorted.irreps, &paths, self.layout)?;
+        let paths = Paths::new(x, y, &slots, &paths, self.layout)?;
         Ok(Convolution { paths })
     }
 }

@@ -33,14 +33,15 @@ pub mod reference;
 mod spec;
 mod table;
 
+pub use crate::product::InstructionOrder;
 pub use error::ConvError;
-pub use layer::{Convolution, ConvolutionConfig, InstructionOrder};
+pub use layer::{Convolution, ConvolutionConfig};
 pub use spec::{Call, ConvPath, Paths};
 pub use table::RadialTable;
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Tensor};
 use core_tensor::dual::{Dual, Value};
-use core_tensor::ext::{Backend, Dispatch, FloatTensor, backend_extension};
+use core_tensor::ext::{Backend, Dispatch, FloatTensor, backend_extension, has_cpu_kernel};
 use core_tensor::graph::Graph;
 use spec::Weighting;
 
@@ -203,7 +204,7 @@ fn run(x: Dual<2>, y: Dual<2>, weights: Weights, paths: &Paths, graph: &Graph) -
         matches!(dtype, DType::F64 | DType::F32 | DType::BF16 | DType::F16),
         "convolve: expected f64, f32, bf16 or f16, got {dtype:?}"
     );
-    if !has_kernel(&x.value.device()) {
+    if !has_cpu_kernel(&x.value.device(), dtype) {
         #[cfg(feature = "cube")]
         core_tensor::ext::cube::fall_back(
             "convolve",
@@ -228,16 +229,6 @@ fn check_tensor(what: &str, got: [usize; 2], dtype: DType, expected: [usize; 2],
         got == expected && dtype == first,
         "convolve: expected {what} {expected:?} of {first:?}, got {got:?} of {dtype:?}"
     );
-}
-
-/// Whether a device has a kernel.
-fn has_kernel(device: &Device) -> bool {
-    #[cfg(feature = "flex")]
-    if *device == Device::flex() {
-        return true;
-    }
-    let _ = device;
-    false
 }
 
 fn dispatch(

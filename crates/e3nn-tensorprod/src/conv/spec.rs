@@ -50,10 +50,6 @@ pub(crate) struct Path {
     pub(crate) input: Place,
     pub(crate) output: Place,
     /// Places in rows as the caller orders them.
-    #[cfg_attr(
-        not(feature = "cube"),
-        allow(dead_code, reason = "the CPU kernel turns rows")
-    )]
     pub(crate) outer: [Place; 2],
     /// First component of the harmonic.
     pub(crate) harmonic: usize,

@@ -1,7 +1,7 @@
 //! Functions of one variable, and the constants that normalise them.
 
 use crate::irreps::Parity;
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 use core_tensor::dual::Dual;
 use serde::{Deserialize, Serialize};
 
@@ -108,7 +108,7 @@ impl ScalarFunction {
             Self::Softplus => x.softplus(),
             Self::ShiftedSoftplus => x.softplus() - core::f64::consts::LN_2,
             Self::Gelu => x.elementwise(gelu, |x, _| phi(x.clone()) + x.clone() * density(x)),
-            Self::Mish => x.elementwise(mish, |x, _| mish_slope(x)),
+            Self::Mish => x.clone() * x.softplus().tanh(),
             Self::LeakyRelu => {
                 let leak = |x: Tensor<D>| {
                     let below = x.clone().lower_elem(0.0);
@@ -142,21 +142,6 @@ fn density<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 
 fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     x.clone() * phi(x)
-}
-
-/// `ln(1 + e^x)`; Burn's own has a threshold.
-fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    -activation::log_sigmoid(-x)
-}
-
-fn mish<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    x.clone() * softplus(x).tanh()
-}
-
-fn mish_slope<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    let t = softplus(x.clone()).tanh();
-    let rise = (t.clone() * t.clone()).neg() + 1.0;
-    t + x.clone() * rise * activation::sigmoid(x)
 }
 
 fn elu<const D: usize>(x: Tensor<D>) -> Tensor<D> {

@@ -7,14 +7,42 @@ use super::{
 use crate::irreps::{Irrep, Irreps, MulIrrep, SortOrder};
 use serde::{Deserialize, Serialize};
 
-/// The order of the instructions of a [depth-wise](TensorProductConfig::depthwise) product, which is that of its
-/// weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum DepthwiseOrder {
-    /// As they are found: by block of the features, then of the harmonics. NequIP, SevenNet, Equiformer.
-    Creation,
-    /// By block of the sorted output. MACE, OpenEquivariance's `ChannelwiseTPP`.
-    Output,
+/// In which order the instructions of a [depth-wise](TensorProductConfig::depthwise) product, and so its weights, follow
+/// each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum InstructionOrder {
+    /// As they are found: features outside, harmonics, then outputs. NequIP, SevenNet, Equiformer.
+    #[default]
+    Found,
+    /// By the block of the output they end in. MACE; OpenEquivariance's and cuEquivariance's channel-wise products.
+    ByOutput,
+}
+
+/// The paths of a [depth-wise](TensorProductConfig::depthwise) product and its output, sorted but not merged.
+pub(crate) fn depthwise_paths(
+    features: &Irreps,
+    harmonics: &Irreps,
+    targets: &Irreps,
+    order: InstructionOrder,
+    sort: SortOrder,
+) -> (Irreps, Vec<Instruction>) {
+    let (mut out, mut instructions) = (Vec::new(), Vec::new());
+    for (i1, a) in features.iter().enumerate() {
+        for (i2, b) in harmonics.iter().enumerate() {
+            for irrep in a.irrep.product(b.irrep) {
+                if targets.iter().any(|target| target.irrep == irrep) {
+                    let path = Instruction::new(i1, i2, out.len(), ConnectionMode::Uvu);
+                    instructions.push(path);
+                    out.push((a.mul, irrep));
+                }
+            }
+        }
+    }
+    let (irreps_out, mut instructions) = sort_outputs(out, instructions, sort);
+    if order == InstructionOrder::ByOutput {
+        instructions.sort_by_key(|path| path.out);
+    }
+    (irreps_out, instructions)
 }
 
 impl TensorProductConfig {
@@ -117,25 +145,10 @@ impl TensorProductConfig {
         features: &Irreps,
         harmonics: &Irreps,
         targets: &Irreps,
-        order: DepthwiseOrder,
+        order: InstructionOrder,
         sort: SortOrder,
     ) -> Self {
-        let (mut out, mut instructions) = (Vec::new(), Vec::new());
-        for (i1, a) in features.iter().enumerate() {
-            for (i2, b) in harmonics.iter().enumerate() {
-                for irrep in a.irrep.product(b.irrep) {
-                    if targets.iter().any(|target| target.irrep == irrep) {
-                        let path = Instruction::new(i1, i2, out.len(), ConnectionMode::Uvu);
-                        instructions.push(path);
-                        out.push((a.mul, irrep));
-                    }
-                }
-            }
-        }
-        let (irreps_out, mut instructions) = sort_outputs(out, instructions, sort);
-        if order == DepthwiseOrder::Output {
-            instructions.sort_by_key(|path| path.out);
-        }
+        let (irreps_out, instructions) = depthwise_paths(features, harmonics, targets, order, sort);
         Self::new(
             features.clone(),
             harmonics.clone(),

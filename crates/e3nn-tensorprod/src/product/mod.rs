@@ -15,7 +15,8 @@ mod rows;
 mod square;
 mod tables;
 
-pub use builders::DepthwiseOrder;
+pub use builders::InstructionOrder;
+pub(crate) use builders::depthwise_paths;
 pub use error::ProductError;
 pub use explain::{Engine, Explanation, PathCost};
 pub use instruction::{Instruction, IrrepNormalization, PathNormalization};

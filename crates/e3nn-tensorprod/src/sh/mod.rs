@@ -42,9 +42,9 @@ pub use spec::{Normalization, Spec};
 
 use burn::tensor::{DType, Tensor};
 use core_tensor::dual::{Dual, Value};
-use core_tensor::ext::compute_dtype;
 #[cfg(feature = "flex")]
 use core_tensor::ext::{Backend, Dispatch, FloatTensor, backend_extension};
+use core_tensor::ext::{compute_dtype, has_cpu_kernel};
 
 /// What a backend with kernels of its own provides; all tensors have one dtype, f32 or f64, and are not empty.
 #[cfg(feature = "flex")]
@@ -182,14 +182,8 @@ fn check(vectors: &Tensor<2>) -> DType {
     vectors.dtype()
 }
 
-#[cfg(feature = "flex")]
 fn has_kernel(x: &Tensor<2>) -> bool {
-    core_tensor::ext::flex::takes(&x.device(), x.dtype())
-}
-
-#[cfg(not(feature = "flex"))]
-fn has_kernel(_: &Tensor<2>) -> bool {
-    false
+    has_cpu_kernel(&x.device(), x.dtype())
 }
 
 #[cfg(feature = "flex")]

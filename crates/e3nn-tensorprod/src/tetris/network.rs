@@ -7,8 +7,8 @@ use crate::sh::{Normalization, spherical_harmonics};
 use crate::{Linear, LinearConfig};
 use burn::config::Config;
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use core_tensor::graph::Graph;
+use burn::tensor::{Device, Tensor, TensorData};
+use core_tensor::graph::{End, Graph, gather};
 
 use super::{POINTS, Points};
 
@@ -104,21 +104,14 @@ impl TetrisNet {
     /// # Panics
     /// If the graph does not have as many nodes as there are points.
     pub fn forward(&self, positions: Tensor<2>, graph: &Graph) -> Tensor<2> {
-        let device = positions.device();
-        let index = |ends: &[u32]| {
-            let ends: Vec<i64> = ends.iter().map(|&n| i64::from(n)).collect();
-            let len = ends.len();
-            Tensor::<1, Int>::from_data(TensorData::new(ends, [len]), &device)
-        };
-        let ends = [graph.sources(), graph.destinations()].map(index);
-        let [from, to] = ends.map(|ends| positions.clone().select(0, ends));
-        let edges = from - to;
+        let end = |end| gather(positions.clone(), graph, end);
+        let edges = end(End::Source) - end(End::Destination);
         let length = edges.clone().square().sum_dim(1).sqrt();
         let degrees: Vec<usize> = (0..=self.lmax).collect();
         let harmonics = spherical_harmonics(&degrees, edges, true, Normalization::Component);
 
         let [points, _] = positions.dims();
-        let options = (&device, positions.dtype());
+        let options = (&positions.device(), positions.dtype());
         let mut x = Tensor::<2>::ones([points, self.channels], options);
         for layer in &self.layers {
             let weights = layer.radial.forward(length.clone());

@@ -1,6 +1,6 @@
 //! How the network learns.
 
-use super::{NAMES, Points, TetrisNet, TetrisNetConfig, mirrored};
+use super::{NAMES, Points, TetrisNet, TetrisNetConfig, mirrored, picture};
 use crate::rotation::Orthogonal;
 use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
@@ -82,6 +82,17 @@ impl Recipe {
             model: model.valid(),
             curve,
         }
+    }
+}
+
+impl Trained {
+    /// The [`picture`](super::picture) of the shapes as they stand, and of how the network learned.
+    pub fn picture(&self, device: &Device) -> String {
+        let upright = Points::new(|| Orthogonal::IDENTITY);
+        let scores = self.model.score(&upright, device).into_data();
+        let scores: Vec<f64> = scores.iter::<f64>().collect();
+        let rows: Vec<Vec<f64>> = scores.chunks(NAMES.len()).map(<[f64]>::to_vec).collect();
+        picture(&rows, &self.curve)
     }
 }
 

@@ -6,9 +6,24 @@
 )]
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use e3nn_tensorprod::rotation::{EulerAngles, Matrix3};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 use std::path::PathBuf;
+
+/// Three angles of a golden file.
+pub fn angles(a: &[f64]) -> EulerAngles {
+    EulerAngles {
+        alpha: a[0],
+        beta: a[1],
+        gamma: a[2],
+    }
+}
+
+/// Nine numbers of a golden file, row by row.
+pub fn matrix(m: &[f64]) -> Matrix3 {
+    [0, 1, 2].map(|i| [0, 1, 2].map(|j| m[3 * i + j]))
+}
 
 /// One file of golden values.
 pub struct Golden {

@@ -17,8 +17,10 @@ pub mod reference;
 #[cfg(feature = "flex")]
 use super::Path;
 use super::{ProductPlan, WeightRows};
-use burn::tensor::{DType, Device, Tensor};
-use core_tensor::ext::{Backend, Dispatch, FloatTensor, backend_extension};
+use burn::tensor::Tensor;
+use core_tensor::ext::{
+    Backend, Dispatch, FloatTensor, backend_extension, compute_dtype, has_cpu_kernel,
+};
 use std::sync::Arc;
 
 /// The arguments of the form `Φ(x, y, w, g)`.
@@ -206,14 +208,10 @@ fn compute(
         // Classes of which there are none: no rows either.
         return Tensor::zeros(shape, (&device, dtype));
     }
-    if !has_kernel(&device) {
+    if !has_cpu_kernel(&device, dtype) {
         return elsewhere(&spec, operands);
     }
-    let wide = if dtype == DType::F64 {
-        DType::F64
-    } else {
-        DType::F32
-    };
+    let wide = compute_dtype(dtype);
     let [a, b, c] = core::array::from_fn(|i| {
         let operand = if places[i] == Slot::Weight && without_weights {
             Tensor::zeros([1, 1], (&device, dtype))
@@ -223,16 +221,6 @@ fn compute(
         operand.cast(wide).into_dispatch()
     });
     Tensor::<2>::from_dispatch(Dispatch::partial_product(a, b, c, spec)).cast(dtype)
-}
-
-/// Whether a device has a kernel.
-fn has_kernel(device: &Device) -> bool {
-    #[cfg(feature = "flex")]
-    if *device == Device::flex() {
-        return true;
-    }
-    let _ = device;
-    false
 }
 
 /// On other devices the product is its reference, which Burn differentiates by itself.
