@@ -15,7 +15,7 @@ use core_tensor::assert_close;
 use core_tensor::dual::Dual;
 use core_tensor::ext::Dispatch;
 use core_tensor::graph::{Call, End, GraphBackend, gather, segment_softmax, segment_sum};
-use core_tensor::testing::{PoisonGuard, poison_outputs};
+use core_tensor::testing::{PoisonGuard, gpu_device, poison_outputs};
 use graphs::{ENDS, Inputs, OPS, build, edges, graphs as all_graphs, matrix, random, values};
 use std::sync::OnceLock;
 
@@ -23,12 +23,7 @@ use std::sync::OnceLock;
 fn device() -> Device {
     static POISON: OnceLock<PoisonGuard> = OnceLock::new();
     POISON.get_or_init(poison_outputs);
-    #[cfg(feature = "cuda")]
-    return Device::cuda(0);
-    #[cfg(all(feature = "vulkan", not(feature = "cuda")))]
-    return Device::vulkan(Default::default());
-    #[cfg(not(any(feature = "cuda", feature = "vulkan")))]
-    return Device::wgpu(Default::default());
+    gpu_device()
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 mod bench;
 mod close;
+#[cfg(any(feature = "cuda", feature = "vulkan", feature = "wgpu"))]
+mod gpu;
 mod gradcheck;
 mod modes;
 mod peer;
@@ -11,6 +13,8 @@ pub mod strategies;
 
 pub use bench::{check_only, median};
 pub use close::{Differences, IntoTestData, assert_close_values, differences};
+#[cfg(any(feature = "cuda", feature = "vulkan", feature = "wgpu"))]
+pub use gpu::gpu_device;
 pub use gradcheck::{GradCheck, check_gradients};
 pub use modes::{Mode, for_each_mode};
 pub use peer::Peer;

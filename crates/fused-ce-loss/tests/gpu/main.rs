@@ -13,7 +13,7 @@ mod golden;
 mod options;
 
 use burn::tensor::Device;
-use core_tensor::testing::{PoisonGuard, poison_outputs};
+use core_tensor::testing::{PoisonGuard, gpu_device, poison_outputs};
 use std::sync::OnceLock;
 
 /// A budget that leaves the smallest panels there are: 256 rows against 256 classes.
@@ -23,10 +23,5 @@ const TINY: u64 = 1;
 fn device() -> Device {
     static POISON: OnceLock<PoisonGuard> = OnceLock::new();
     POISON.get_or_init(poison_outputs);
-    #[cfg(feature = "cuda")]
-    return Device::cuda(0);
-    #[cfg(all(feature = "vulkan", not(feature = "cuda")))]
-    return Device::vulkan(Default::default());
-    #[cfg(not(any(feature = "cuda", feature = "vulkan")))]
-    return Device::wgpu(Default::default());
+    gpu_device()
 }

@@ -15,7 +15,7 @@ mod numbers;
 
 use burn::tensor::{DType, Device};
 use common::{Random, Scan, Setup, compare_across};
-use core_tensor::testing::{PoisonGuard, poison_outputs};
+use core_tensor::testing::{PoisonGuard, gpu_device, poison_outputs};
 use seq_rnn_parallel_scan::scan::{chain_anywhere, reference, scan};
 use seq_rnn_parallel_scan::{Algorithm, Candidate, Cell, Transition};
 use std::sync::OnceLock;
@@ -51,12 +51,7 @@ fn device() -> Device {
         chain_anywhere();
         poison_outputs()
     });
-    #[cfg(feature = "cuda")]
-    return Device::cuda(0);
-    #[cfg(all(feature = "vulkan", not(feature = "cuda")))]
-    return Device::vulkan(Default::default());
-    #[cfg(not(any(feature = "cuda", feature = "vulkan")))]
-    return Device::wgpu(Default::default());
+    gpu_device()
 }
 
 /// Values and gradients, to 4e-6 of each value plus as much of the largest.

@@ -21,26 +21,15 @@ impl Pool {
 
     /// The sum of the values of all units, in each of them.
     pub(super) fn sum(&mut self, value: f32) -> f32 {
-        let unit = UNIT_POS as usize;
-        self.values[unit] = value;
-        sync_cube();
-        let mut half = (UNITS / 2).runtime();
-        while half > 0 {
-            if unit < half {
-                let own = self.values[unit];
-                let other = self.values[unit + half];
-                self.values[unit] = own + other;
-            }
-            sync_cube();
-            half /= 2;
-        }
-        let all = self.values[0];
-        sync_cube();
-        all
+        self.reduce(value, false)
     }
 
     /// The largest of the values of all units, in each of them.
     pub(super) fn max(&mut self, value: f32) -> f32 {
+        self.reduce(value, true)
+    }
+
+    fn reduce(&mut self, value: f32, #[comptime] largest: bool) -> f32 {
         let unit = UNIT_POS as usize;
         self.values[unit] = value;
         sync_cube();
@@ -49,7 +38,11 @@ impl Pool {
             if unit < half {
                 let own = self.values[unit];
                 let other = self.values[unit + half];
-                self.values[unit] = select(other > own, other, own);
+                self.values[unit] = if comptime!(largest) {
+                    select(other > own, other, own)
+                } else {
+                    own + other
+                };
             }
             sync_cube();
             half /= 2;
