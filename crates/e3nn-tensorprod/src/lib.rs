@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod conv;
+#[cfg(feature = "import")]
+pub mod import;
 pub mod irreps;
 mod linear;
 pub mod nn;
