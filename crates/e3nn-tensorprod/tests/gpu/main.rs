@@ -9,6 +9,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod harmonics;
 mod products;
 #[path = "../common/random.rs"]
 mod random;

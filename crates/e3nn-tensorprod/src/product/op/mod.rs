@@ -19,11 +19,11 @@ pub mod reference;
 #[cfg(any(feature = "flex", feature = "cube"))]
 use super::Path;
 use super::{ProductPlan, WeightRows};
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Tensor};
 #[cfg(feature = "cube")]
 use core_tensor::ext::TensorSpec;
 use core_tensor::ext::{
-    Backend, Dispatch, FloatTensor, backend_extension, compute_dtype, has_cpu_kernel,
+    Backend, Dispatch, FloatTensor, backend_extension, compute_dtype, has_kernel, zeros,
 };
 use std::sync::Arc;
 
@@ -204,18 +204,14 @@ fn compute(
     };
     check(&spec, &operands, dtype);
     let shape = spec.shape(slot);
-    if shape.contains(&0) {
-        // Not `zeros`: Fusion 0.22.1 runs what it fuses with a tensor without values for none of its values.
-        return Tensor::empty(shape, (&device, dtype));
-    }
     let nothing = |slot: Slot| spec.shape(slot).contains(&0);
     let without_weights = plan.weight_numel() == 0;
-    if places.into_iter().any(|s| nothing(s) && s != Slot::Weight) {
-        return Tensor::zeros(shape, (&device, dtype));
+    if nothing(slot) || places.into_iter().any(|s| nothing(s) && s != Slot::Weight) {
+        return zeros(shape, &device, dtype);
     }
     if nothing(Slot::Weight) && !without_weights {
         // Classes of which there are none: no rows either.
-        return Tensor::zeros(shape, (&device, dtype));
+        return zeros(shape, &device, dtype);
     }
     if !has_kernel(&device, dtype) {
         return elsewhere(&spec, operands);
@@ -259,15 +255,6 @@ fn elsewhere(spec: &Spec, operands: [Option<Tensor<2>>; 3]) -> Tensor<2> {
     } else {
         run(w)
     }
-}
-
-/// Whether a kernel takes a tensor of this dtype on this device.
-fn has_kernel(device: &Device, dtype: DType) -> bool {
-    #[cfg(feature = "cube")]
-    if core_tensor::ext::cube::runs_on(device) {
-        return true;
-    }
-    has_cpu_kernel(device, dtype)
 }
 
 fn check(spec: &Spec, operands: &[Option<Tensor<2>>; 3], dtype: DType) {
