@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod conv;
+#[cfg(feature = "cube")]
+mod cube;
 pub mod irreps;
 mod linear;
 pub mod nn;

@@ -9,6 +9,15 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod golden;
+#[path = "../common/golden_harmonics.rs"]
+mod golden_harmonics;
+#[path = "../common/golden_linear.rs"]
+mod golden_linear;
+#[path = "../common/golden_nn.rs"]
+mod golden_nn;
+#[path = "../common/golden_products.rs"]
+mod golden_products;
 mod harmonics;
 mod products;
 #[path = "../common/random.rs"]

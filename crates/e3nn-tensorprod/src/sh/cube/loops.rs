@@ -3,17 +3,14 @@
 use super::place::{BEND, GRADIENT, Place, add, no_sums, place, write};
 use cubecl::prelude::*;
 
-/// What every kernel reads.
+/// What every kernel reads; in two buffers, since WebGPU promises eight to a kernel.
 #[derive(CubeLaunch, CubeType)]
 pub(super) struct Tables<F: Float> {
-    /// Degree and first column of each block of the output.
-    pub(super) blocks: OwnedTensor<u32>,
-    /// Coefficients of the recursion: the first of every degree, then pairs.
-    pub(super) seed: OwnedTensor<F>,
-    pub(super) step: OwnedTensor<F>,
-    /// Of every component of degree 1 and more, for each axis two components of the degree below and their factors.
-    pub(super) places: OwnedTensor<u32>,
-    pub(super) factors: OwnedTensor<F>,
+    /// Degree and first column of each block of the output; then of every component for each axis two components of the
+    /// degree below.
+    pub(super) whole: OwnedTensor<u32>,
+    /// The factors of those, then the coefficients of the recursion: the first of every degree, and pairs.
+    pub(super) numbers: OwnedTensor<F>,
     pub(super) points: usize,
     /// Blocks, and columns, of the output.
     pub(super) count: usize,
@@ -51,17 +48,20 @@ fn degree<F: Float>(
     c: &Array<F>,
     s: &Array<F>,
     out: &mut Array<F>,
+    #[comptime] lmax: usize,
 ) {
+    let seeds = comptime!(6 * (lmax + 1) * (lmax + 1));
+    let steps = comptime!(seeds + lmax + 1);
     let rho2 = fma(p.x, p.x, p.z * p.z);
     let mut above = F::new(0.0_f32);
-    let mut q = tables.seed[l];
+    let mut q = tables.numbers[seeds + l];
     for i in 0..l {
         let m = l - i;
         out[l + m] = q * c[m];
         out[l - m] = q * s[m];
-        let at = l * (l + 1) + 2 * (m - 1);
-        let below = tables.step[at + 1] * rho2 * above;
-        let next = fma(tables.step[at] * p.y, q, -below);
+        let at = steps + l * (l + 1) + 2 * (m - 1);
+        let below = tables.numbers[at + 1] * rho2 * above;
+        let next = fma(tables.numbers[at] * p.y, q, -below);
         above = q;
         q = next;
     }
@@ -71,9 +71,9 @@ fn degree<F: Float>(
 /// A component of the gradient, from the degree below.
 #[cube]
 fn axis<F: Float>(tables: &Tables<F>, at: usize, below: &Array<F>) -> F {
-    let first = below[usize::cast_from(tables.places[at])];
-    let second = below[usize::cast_from(tables.places[at + 1])];
-    fma(first, tables.factors[at], second * tables.factors[at + 1])
+    let first = below[usize::cast_from(tables.whole[2 * tables.count + at])];
+    let second = below[usize::cast_from(tables.whole[2 * tables.count + at + 1])];
+    fma(first, tables.numbers[at], second * tables.numbers[at + 1])
 }
 
 /// The derivatives along the direction of degree `l ≥ 1`, from the values of degree `l − 1`.
@@ -116,19 +116,19 @@ pub(super) fn harmonics<F: Float>(
     let mut values = Array::<F>::new(comptime!(2 * lmax + 1));
     let mut tangents = Array::<F>::new(comptime!(2 * lmax + 1));
     for block in 0..tables.count {
-        let l = usize::cast_from(tables.blocks[2 * block]);
-        let at = point * tables.width + usize::cast_from(tables.blocks[2 * block + 1]);
+        let l = usize::cast_from(tables.whole[2 * block]);
+        let at = point * tables.width + usize::cast_from(tables.whole[2 * block + 1]);
         if comptime!(loops.moved) {
             tangents[0] = F::new(0.0_f32);
             if l > 0 {
-                degree::<F>(tables, l - 1, p, &c, &s, &mut values);
+                degree::<F>(tables, l - 1, p, &c, &s, &mut values, lmax);
                 directed::<F>(tables, l, p, &values, &mut tangents);
             }
             for i in 0..2 * l + 1 {
                 out[at + i] = tangents[i];
             }
         } else {
-            degree::<F>(tables, l, p, &c, &s, &mut values);
+            degree::<F>(tables, l, p, &c, &s, &mut values, lmax);
             for i in 0..2 * l + 1 {
                 out[at + i] = values[i];
             }
@@ -160,17 +160,17 @@ pub(super) fn contracted<F: Float>(
     let mut tangents = Array::<F>::new(comptime!(2 * lmax + 1));
     let mut sums = no_sums::<F>();
     for block in 0..tables.count {
-        let l = usize::cast_from(tables.blocks[2 * block]);
-        let from = point * tables.width + usize::cast_from(tables.blocks[2 * block + 1]);
+        let l = usize::cast_from(tables.whole[2 * block]);
+        let from = point * tables.width + usize::cast_from(tables.whole[2 * block + 1]);
         if l > 0 {
             if comptime!(loops.moved) {
                 tangents[0] = F::new(0.0_f32);
                 if l > 1 {
-                    degree::<F>(tables, l - 2, p, &c, &s, &mut values);
+                    degree::<F>(tables, l - 2, p, &c, &s, &mut values, lmax);
                     directed::<F>(tables, l - 1, p, &values, &mut tangents);
                 }
             }
-            degree::<F>(tables, l - 1, p, &c, &s, &mut values);
+            degree::<F>(tables, l - 1, p, &c, &s, &mut values, lmax);
             for i in 0..2 * l + 1 {
                 let g = cotangents[from + i];
                 let at = 6 * (l * l + i);

@@ -12,6 +12,7 @@ mod unrolled;
 use super::HarmonicsBackend;
 use super::spec::Spec;
 use super::table::Table;
+use crate::cube::upload;
 use burn::tensor::DType;
 use core_tensor::ext::cube::{
     CubeBackend, CubeDevice, CubeTensor, address_type, converted, dtype_to_storage_type, empty,
@@ -223,30 +224,16 @@ fn tables<F: Float>(
             }
         }
     }
-    let whole = |values: &[u32]| upload_u32(client, device, values).into_tensor_arg();
-    let floats = |values: &[f64]| upload(client, device, values, dtype).into_tensor_arg();
+    let whole = [blocks, places].concat();
+    let coefficients = table.seed.iter().chain(table.step.as_flattened());
+    factors.extend(coefficients);
     TablesLaunch::new(
-        whole(&blocks),
-        floats(&table.seed),
-        floats(table.step.as_flattened()),
-        whole(&places),
-        floats(&factors),
+        upload_u32(client, device, &whole).into_tensor_arg(),
+        upload(client, device, &factors, dtype).into_tensor_arg(),
         points,
         spec.degrees.len(),
         spec.dim(),
     )
-}
-
-/// Numbers as a vector on the device.
-fn upload(client: &Client, device: &CubeDevice, values: &[f64], dtype: DType) -> CubeTensor {
-    let buffer = if dtype == DType::F64 {
-        client.create_from_slice(bytemuck::cast_slice(values))
-    } else {
-        let narrow: Vec<f32> = values.iter().map(|&x| x as f32).collect();
-        client.create_from_slice(bytemuck::cast_slice(&narrow))
-    };
-    let shape = [values.len()].into();
-    CubeTensor::new_contiguous(client.clone(), device.clone(), shape, buffer, dtype)
 }
 
 impl HarmonicsBackend for CubeBackend {
