@@ -16,6 +16,9 @@ mod cube;
 mod flex;
 pub mod reference;
 
+#[cfg(feature = "cube")]
+pub(super) use cube::Uploads;
+
 #[cfg(any(feature = "flex", feature = "cube"))]
 use super::Path;
 use super::{ProductPlan, WeightRows};

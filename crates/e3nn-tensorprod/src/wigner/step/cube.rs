@@ -42,13 +42,17 @@ impl StepBackend for CubeBackend {
 }
 
 /// Where the products of every value begin, then the products, places packed in halves; and their coefficients.
-fn tables(form: &Form) -> (Vec<u32>, Vec<f64>) {
+fn tables(form: &Form) -> (Vec<u32>, Vec<f64>, ()) {
     let packed = form.places.iter().map(|&[a, b]| {
         assert!(a.max(b) < 1 << 16, "wigner_step: degree above 126");
         (a | b << 16) as u32
     });
     let offsets = form.offsets.iter().map(|&offset| offset as u32);
-    (offsets.chain(packed).collect(), form.coefficients.clone())
+    (
+        offsets.chain(packed).collect(),
+        form.coefficients.clone(),
+        (),
+    )
 }
 
 /// `out_i = Σ c a_p b_q` over the products of value `i`, for rows of `width` values.
