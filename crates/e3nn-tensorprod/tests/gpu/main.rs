@@ -9,6 +9,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod equivariance;
 mod golden;
 #[path = "../common/golden_harmonics.rs"]
 mod golden_harmonics;
@@ -22,6 +23,7 @@ mod harmonics;
 mod products;
 #[path = "../common/random.rs"]
 mod random;
+mod wigner;
 
 use burn::tensor::Device;
 use core_tensor::testing::{PoisonGuard, gpu_device, poison_outputs};

@@ -50,7 +50,13 @@ fn matches_reference(problem: &Problem) {
     for (name, (got, want)) in names.zip(got_grads.into_iter().zip(want_grads)) {
         let (got, want) = (got.expect("a gradient"), want.expect("a gradient"));
         let scale = want.iter::<f64>().fold(1.0_f64, |m, x| m.max(x.abs()));
-        assert_close!(got, want, 1e-5, 1e-5 * scale, "gradient of {name}: {problem:?}");
+        assert_close!(
+            got,
+            want,
+            1e-5,
+            1e-5 * scale,
+            "gradient of {name}: {problem:?}"
+        );
     }
 }
 
@@ -117,16 +123,21 @@ fn partials_agree(plan: &Arc<ProductPlan>, rows: &WeightRows, batch: usize, what
         if slot == Slot::Weight && plan.weight_numel() == 0 {
             continue;
         }
-        let run = |device: &Device, dtype| {
-            partial_and_gradients(plan, slot, rows, batch, device, dtype)
-        };
+        let run =
+            |device: &Device, dtype| partial_and_gradients(plan, slot, rows, batch, device, dtype);
         let got = run(&device(), DType::F32);
         let want = run(&Device::flex(), DType::F64);
         for (i, (got, want)) in got.into_iter().zip(want).enumerate() {
             let scale = want.iter::<f64>().fold(1e-3_f64, |m, x| m.max(x.abs()));
             // A sum over the rows has an error of its own.
             let bound = 3e-6 * scale;
-            assert_close!(got, want, 3e-6, bound, "{what}, {batch} rows, {slot:?}, result {i}");
+            assert_close!(
+                got,
+                want,
+                3e-6,
+                bound,
+                "{what}, {batch} rows, {slot:?}, result {i}"
+            );
         }
     }
 }
@@ -234,17 +245,15 @@ fn batches_of_awkward_sizes() {
     assert_eq!(out.dims(), [0, plan.irreps_out().dim()]);
     // An empty result harms nothing that is computed beside it.
     let beside = Tensor::<2>::ones([2, 1], (&device(), DType::F32)) * 3.0;
-    assert_eq!(beside.into_data().iter::<f32>().collect::<Vec<_>>(), [3.0; 2]);
+    assert_eq!(
+        beside.into_data().iter::<f32>().collect::<Vec<_>>(),
+        [3.0; 2]
+    );
 }
 
 /// Paths that run as matrix products, beside some that do not.
 fn large() -> Arc<ProductPlan> {
-    let [a, b, c] = [
-        "70x0e+40x1o+9x2e",
-        "3x0e+1x1o+17x0e",
-        "66x0e+17x1o+9x1e+2x2e",
-    ]
-    .map(irreps);
+    let [a, b, c] = ["66x0e+18x1o+9x2e", "2x0e+1x1o", "34x0e+17x1o+9x1e+2x2e"].map(irreps);
     TensorProductConfig::fully_connected(&a, &b, &c)
         .plan()
         .unwrap_or_else(|e| panic!("{e}"))
@@ -253,12 +262,19 @@ fn large() -> Arc<ProductPlan> {
 #[test]
 fn fully_connected_products_of_many_copies() {
     let plan = large();
-    for batch in [1, 65, 300] {
+    for batch in [1, 65] {
         for rows in [WeightRows::Shared, by_class(batch)] {
             partials_agree(&plan, &rows, batch, &format!("large, {rows:?}"));
         }
     }
-    partials_agree(&plan, &WeightRows::PerRow, 3, "large, a row of weights each");
+    // Enough for weights to be summed in parts.
+    partials_agree(&plan, &WeightRows::Shared, 300, "large, many rows");
+    partials_agree(
+        &plan,
+        &WeightRows::PerRow,
+        3,
+        "large, a row of weights each",
+    );
 }
 
 #[test]
@@ -298,7 +314,10 @@ fn duals() {
             let grads = loss.sum().backward();
             let all = values.iter().chain(&directions);
             let all = all.map(|x| x.grad(&grads).expect("a gradient").into_data());
-            [tangent.into_data()].into_iter().chain(all).collect::<Vec<_>>()
+            [tangent.into_data()]
+                .into_iter()
+                .chain(all)
+                .collect::<Vec<_>>()
         };
         let got = run(device(), DType::F32);
         let want = run(Device::flex(), DType::F64);

@@ -17,7 +17,7 @@ use cubecl::{calculate_cube_count_elemwise, prelude::*};
 use matrix::{BlocksLaunch, Form, ROWS, RangeLaunch};
 use std::sync::Arc;
 use tables::{Layout, input, matrix_tables, walk_tables};
-use walk::{OperandsLaunch, RowKind, SizesLaunch, Walk};
+use walk::{OperandsLaunch, SizesLaunch, Walk};
 
 /// Copies of the slot, and pairs of copies of the others, from which a fully connected path is a matrix product.
 const LARGE: usize = 8;
@@ -192,12 +192,8 @@ impl Call<'_> {
         let (spec, client, dtype) = (self.spec, &self.beside.client, self.beside.dtype);
         let (slot, layout) = (spec.slot, tables.layout);
         let [height, width] = spec.shape(slot);
-        let rows = match spec.rows {
-            WeightRows::Shared => RowKind::Shared,
-            WeightRows::PerRow => RowKind::PerRow,
-            WeightRows::ByClass(_) => RowKind::ByClass,
-        };
-        let summed = slot == Slot::Weight && rows != RowKind::PerRow;
+        let per_row = matches!(spec.rows, WeightRows::PerRow);
+        let summed = slot == Slot::Weight && !per_row;
         let chunks = if summed {
             let wanted = BUSY / (height * layout.reached).max(1);
             (spec.batch / height / CHUNK).min(wanted).max(1)
@@ -236,7 +232,9 @@ impl Call<'_> {
                 layout.reached,
                 width,
                 chunks,
+                usize::from(adds && parts.is_none()),
                 spec.batch,
+                usize::from(per_row),
                 self.width(Slot::In1),
                 self.width(Slot::In2),
                 self.width(Slot::Weight),
@@ -251,8 +249,7 @@ impl Call<'_> {
                 slot,
                 mode: group.mode,
                 weighted: group.weighted,
-                rows,
-                adds: adds && parts.is_none(),
+                summed,
             },
             dtype_to_storage_type(dtype),
         );
@@ -287,7 +284,7 @@ impl Call<'_> {
             rows.start,
             columns.start,
             self.width(self.spec.slot),
-            adds,
+            usize::from(adds),
             dtype_to_storage_type(self.beside.dtype),
         );
     }

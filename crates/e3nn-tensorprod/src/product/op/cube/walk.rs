@@ -9,23 +9,14 @@ use cubecl::prelude::*;
 pub(super) const COLUMN: usize = 5;
 pub(super) const PATH: usize = 11;
 
-/// Which weights a row gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum RowKind {
-    Shared,
-    PerRow,
-    ByClass,
-}
-
 /// What a kernel is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Walk {
     pub(super) slot: Slot,
     pub(super) mode: ConnectionMode,
     pub(super) weighted: bool,
-    pub(super) rows: RowKind,
-    /// Whether the result is added to what is there.
-    pub(super) adds: bool,
+    /// Whether a row of weights is summed over the rows of the batch that share it.
+    pub(super) summed: bool,
 }
 
 impl Walk {
@@ -53,11 +44,6 @@ impl Walk {
         self.weighted && self.slot != Slot::Weight
     }
 
-    /// Whether weights are summed over rows.
-    fn sums_rows(self) -> bool {
-        self.slot == Slot::Weight && self.rows != RowKind::PerRow
-    }
-
     fn is(self, mode: ConnectionMode) -> bool {
         self.mode == mode
     }
@@ -74,8 +60,12 @@ pub(super) struct Sizes {
     pub(super) width: usize,
     /// Parts that the rows which share weights are summed in, each a row of the result.
     pub(super) chunks: usize,
+    /// 1 if the result is added to what is there, otherwise 0.
+    pub(super) adds: usize,
     /// Rows of the batch.
     pub(super) batch: usize,
+    /// From the weights of a row of the batch to those of the next, in rows: 1, or 0 if all share them.
+    pub(super) weight_step: usize,
     /// Columns of the inputs, the weights and the output.
     pub(super) width1: usize,
     pub(super) width2: usize,
@@ -394,7 +384,7 @@ pub(super) fn partial<F: Float>(
         let number = usize::cast_from(whole[sizes.list + first + n]);
         let path = path_at(whole, sizes, number, component);
         let c = copies(path, copy, walk);
-        if comptime!(walk.sums_rows()) {
+        if comptime!(walk.summed) {
             // A part of the rows that share the weights.
             let chunk = line % sizes.chunks;
             let (begin, end) = #[comptime]
@@ -418,13 +408,7 @@ pub(super) fn partial<F: Float>(
             let weight_row = #[comptime]
             match &rows {
                 ComptimeOption::Some(rows) => usize::cast_from(rows[line]),
-                ComptimeOption::None => {
-                    if comptime!(walk.rows == RowKind::PerRow) {
-                        line
-                    } else {
-                        0usize.runtime()
-                    }
-                }
+                ComptimeOption::None => line * sizes.weight_step,
             };
             sum += terms::<F>(
                 operands, numbers, whole, sizes, path, c, line, weight_row, walk,
@@ -432,12 +416,10 @@ pub(super) fn partial<F: Float>(
         }
     }
     let at = line * sizes.width + column;
-    if comptime!(walk.adds) {
-        let so_far = out[at];
-        out[at] = so_far + sum;
-    } else {
-        out[at] = sum;
+    if sizes.adds > 0 {
+        sum += out[at];
     }
+    out[at] = sum;
 }
 
 /// `out[row, first + i] (+)= Σ_c parts[row, c, i]` for `len` values of each row.
@@ -451,7 +433,7 @@ pub(super) fn add_chunks<F: Float>(
     first_row: usize,
     first: usize,
     width: usize,
-    #[comptime] adds: bool,
+    adds: usize,
     #[define(F)] _dtype: ElemType,
 ) {
     if ABSOLUTE_POS >= units {
@@ -461,7 +443,7 @@ pub(super) fn add_chunks<F: Float>(
     let i = ABSOLUTE_POS % len;
     let at = (first_row + row) * width + first + i;
     let mut sum = F::new(0.0_f32);
-    if comptime!(adds) {
+    if adds > 0 {
         sum = out[at];
     }
     for chunk in 0..chunks {
