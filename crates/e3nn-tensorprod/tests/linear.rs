@@ -7,9 +7,8 @@ mod golden_linear;
 use burn::tensor::{DType, Device, Distribution, Tensor};
 use common::Golden;
 use core_tensor::assert_close;
-use core_tensor::dual::Dual;
-use e3nn_tensorprod::product::{PathNormalization, RowClasses, WeightRows};
-use e3nn_tensorprod::{Biases, Irreps, LinearConfig, TensorProductConfig};
+use e3nn_tensorprod::product::{RowClasses, WeightRows};
+use e3nn_tensorprod::{Biases, LinearConfig, TensorProductConfig};
 use golden_linear::{config, irreps, same_numbers};
 
 #[test]

@@ -7,7 +7,7 @@ mod golden_products;
 use burn::tensor::{DType, Device, Tensor};
 use common::Golden;
 use core_tensor::assert_close;
-use e3nn_tensorprod::product::{ConnectionMode, InstructionOrder, Norm};
+use e3nn_tensorprod::product::{ConnectionMode, Instruction, InstructionOrder, Norm};
 use e3nn_tensorprod::{Irreps, ProductPlan, SortOrder, TensorProductConfig};
 use golden_products::{cases, fully_connected, irreps, path, plan, same_numbers};
 use serde_json::Value;

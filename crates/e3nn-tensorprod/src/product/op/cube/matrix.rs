@@ -165,7 +165,7 @@ pub(super) fn multiply<F: Float>(
     let mut part = 0usize.runtime();
     if comptime!(form.weights()) {
         height = blocks.pairs;
-        let tiles = (blocks.pairs + comptime!(ROWS - 1)) / ROWS;
+        let tiles = blocks.pairs.div_ceil(ROWS);
         part = CUBE_POS / range.tiles / tiles;
         row_tile = CUBE_POS / range.tiles % tiles * ROWS;
         begin = part * range.chunk * blocks.dim;

@@ -398,7 +398,7 @@ pub(super) fn partial<F: Float>(
                 }
                 ComptimeOption::None => (0usize.runtime(), sizes.batch),
             };
-            let each = (end - begin + sizes.chunks - 1) / sizes.chunks;
+            let each = (end - begin).div_ceil(sizes.chunks);
             let from = begin + chunk * each;
             let to = select(from + each < end, from + each, end);
             sum += weight_terms::<F>(
