@@ -13,8 +13,8 @@
 //! - Take node guards (`x.node()`) before `x.into_primitive()`; never store one in a state.
 //! - The shape promised to [`fusion`](https://docs.rs/burn-fusion) is not compared with what the
 //!   kernel returns: test it.
-//! - Fusion runs whatever it fuses with a tensor without values for none of its values, and leaves memory as it
-//!   was: operations on the device must not see one. [`zeros`] keeps to that.
+//! - After `Tensor::zeros` or `ones` without values, as of shape `[2, 0]`, Fusion runs what it fuses with it for none of its
+//!   values, and leaves memory as it was. [`zeros`] makes such tensors another way.
 
 mod poison;
 

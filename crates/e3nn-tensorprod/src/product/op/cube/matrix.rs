@@ -6,8 +6,8 @@
 //! `Z = Σ C x_u y_v` over the symbols with component `k`.
 //!
 //! A cube makes a tile of `ROWS` by `columns`, a unit four by four of it, from pieces of both factors of [`DEPTH`] in
-//! shared memory. In the precision of the operands: Burn's product would round f32 to TF32 on matrix units, and layers would
-//! be equivariant to 10⁻³ only.
+//! shared memory. In the precision of the operands: Burn's product may round f32 to TF32 on matrix units, and layers would
+//! be equivariant to ten bits only.
 
 use super::super::Slot;
 use cubecl::prelude::*;
