@@ -119,26 +119,42 @@ fn partial_and_gradients(
 }
 
 fn partials_agree(plan: &Arc<ProductPlan>, rows: &WeightRows, batch: usize, what: &str) {
+    // A sum over rows has an error of its own: relative to the largest value.
+    partials_agree_in(DType::F32, 3e-6, plan, rows, batch, what);
+}
+
+fn partials_agree_in(
+    dtype: DType,
+    bound: f64,
+    plan: &Arc<ProductPlan>,
+    rows: &WeightRows,
+    batch: usize,
+    what: &str,
+) {
     for slot in Slot::ALL {
         if slot == Slot::Weight && plan.weight_numel() == 0 {
             continue;
         }
         let run =
             |device: &Device, dtype| partial_and_gradients(plan, slot, rows, batch, device, dtype);
-        let got = run(&device(), DType::F32);
+        let got = run(&device(), dtype);
         let want = run(&Device::flex(), DType::F64);
         for (i, (got, want)) in got.into_iter().zip(want).enumerate() {
             let scale = want.iter::<f64>().fold(1e-3_f64, |m, x| m.max(x.abs()));
-            // A sum over the rows has an error of its own.
-            let bound = 3e-6 * scale;
-            assert_close!(
-                got,
-                want,
-                3e-6,
-                bound,
-                "{what}, {batch} rows, {slot:?}, result {i}"
-            );
+            let what = format!("{what}, {batch} rows, {slot:?}, result {i}");
+            assert_close!(got, want, bound, bound * scale, "{what}");
         }
+    }
+}
+
+#[test]
+fn f64() {
+    if !device().supports_dtype(DType::F64) {
+        println!("no f64 on this device");
+        return;
+    }
+    for plan in [mixed(), large()] {
+        partials_agree_in(DType::F64, 1e-13, &plan, &by_class(65), 65, "f64");
     }
 }
 

@@ -9,7 +9,7 @@
 //! shared memory. In the precision of the operands: Burn's product may round f32 to TF32 on matrix units, and layers would
 //! be equivariant to ten bits only.
 
-use super::super::Slot;
+use crate::product::op::Slot;
 use cubecl::prelude::*;
 
 /// Rows of a tile.

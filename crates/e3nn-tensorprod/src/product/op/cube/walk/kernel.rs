@@ -1,53 +1,8 @@
-//! A unit per value of the result walks over everything that contributes to it: for every mode, any multiplicity and any
-//! weights. The mode is known when the kernel is compiled; the irreps are in tables.
+//! A unit per value of the result. The mode is known when the kernel is compiled; the irreps are in tables.
 
-use super::super::Slot;
-use crate::product::ConnectionMode;
+use super::mode::{Copies, PathAt, Walk, copies, fed, number};
+use super::{COLUMN, PATH};
 use cubecl::prelude::*;
-
-/// Numbers of a column, and of a path, in the table.
-pub(super) const COLUMN: usize = 5;
-pub(super) const PATH: usize = 11;
-
-/// What a kernel is compiled for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Walk {
-    pub(super) slot: Slot,
-    pub(super) mode: ConnectionMode,
-    pub(super) weighted: bool,
-    /// Whether a row of weights is summed over the rows of the batch that share it.
-    pub(super) summed: bool,
-}
-
-impl Walk {
-    /// Whether a pair of copies feeds all copies of the output.
-    fn fans(self) -> bool {
-        use ConnectionMode::{Uuw, Uvw, UvwTriangle};
-        matches!(self.mode, Uvw | Uuw | UvwTriangle)
-    }
-
-    /// Whether copies meet their equals alone.
-    fn equal(self) -> bool {
-        matches!(self.mode, ConnectionMode::Uuw | ConnectionMode::Uuu)
-    }
-
-    /// Whether pairs `u < v` meet.
-    fn triangle(self) -> bool {
-        matches!(
-            self.mode,
-            ConnectionMode::UvuTriangle | ConnectionMode::UvwTriangle
-        )
-    }
-
-    /// Whether a weight is a factor.
-    fn reads_weights(self) -> bool {
-        self.weighted && self.slot != Slot::Weight
-    }
-
-    fn is(self, mode: ConnectionMode) -> bool {
-        self.mode == mode
-    }
-}
 
 /// Sizes, and where the parts of the table begin.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
@@ -79,37 +34,6 @@ pub(super) struct Sizes {
     pub(super) classes: usize,
 }
 
-/// A path as the table has it.
-#[derive(CubeType, Clone, Copy)]
-#[expand(derive(Clone, Copy))]
-struct PathAt {
-    m1: usize,
-    m2: usize,
-    m3: usize,
-    d1: usize,
-    d2: usize,
-    d3: usize,
-    o1: usize,
-    o2: usize,
-    o3: usize,
-    weight: usize,
-    /// Its symbols with the component.
-    from: usize,
-    to: usize,
-}
-
-/// Copies that contribute, and the place of a weight.
-#[derive(CubeType, Clone, Copy)]
-#[expand(derive(Clone, Copy))]
-struct Copies {
-    u0: usize,
-    u1: usize,
-    v0: usize,
-    v1: usize,
-    f0: usize,
-    f1: usize,
-}
-
 #[cube]
 fn path_at(whole: &Tensor<u32>, sizes: Sizes, path: usize, component: usize) -> PathAt {
     let at = sizes.paths + PATH * path;
@@ -127,105 +51,6 @@ fn path_at(whole: &Tensor<u32>, sizes: Sizes, path: usize, component: usize) -> 
         weight: usize::cast_from(whole[at + 9]),
         from: usize::cast_from(whole[starts]),
         to: usize::cast_from(whole[starts + 1]),
-    }
-}
-
-/// The copies of the inputs of pair number `pair`.
-#[cube]
-fn pair(path: PathAt, pair: usize, #[comptime] walk: Walk) -> (usize, usize) {
-    if comptime!(walk.triangle()) {
-        let mut u = 0usize.runtime();
-        let mut rest = pair;
-        while rest >= path.m1 - 1 - u && u + 1 < path.m1 {
-            rest -= path.m1 - 1 - u;
-            u += 1;
-        }
-        let v = u + 1 + rest;
-        (u, v)
-    } else if comptime!(walk.equal()) {
-        (pair, pair)
-    } else {
-        (pair / path.m2, pair % path.m2)
-    }
-}
-
-/// The copies that contribute to copy (for weights, number) `copy` of the slot.
-#[cube]
-fn copies(path: PathAt, copy: usize, #[comptime] walk: Walk) -> Copies {
-    use ConnectionMode::{Uuu, Uvu, UvuTriangle, Uvuv, Uvv};
-    let mut u0 = 0usize.runtime();
-    let mut u1 = path.m1;
-    let mut v0 = 0usize.runtime();
-    let mut v1 = path.m2;
-    let mut f0 = 0usize.runtime();
-    let mut f1 = 1usize.runtime();
-    if comptime!(walk.fans()) {
-        f1 = path.m3;
-    }
-    if comptime!(walk.slot == Slot::In1) {
-        u0 = copy;
-        u1 = copy + 1;
-    } else if comptime!(walk.slot == Slot::In2) {
-        v0 = copy;
-        v1 = copy + 1;
-    } else if comptime!(walk.slot == Slot::Weight) {
-        let fan = f1;
-        let (u, v) = pair(path, copy / fan, walk);
-        u0 = u;
-        u1 = u + 1;
-        v0 = v;
-        v1 = v + 1;
-        f0 = copy % fan;
-        f1 = copy % fan + 1;
-    } else if comptime!(walk.fans()) {
-        f0 = copy;
-        f1 = copy + 1;
-    } else if comptime!(walk.is(Uvu) || walk.is(Uuu)) {
-        u0 = copy;
-        u1 = copy + 1;
-    } else if comptime!(walk.is(Uvv)) {
-        v0 = copy;
-        v1 = copy + 1;
-    } else if comptime!(walk.is(Uvuv) || walk.is(UvuTriangle)) {
-        let (u, v) = pair(path, copy, walk);
-        u0 = u;
-        u1 = u + 1;
-        v0 = v;
-        v1 = v + 1;
-    }
-    Copies {
-        u0,
-        u1,
-        v0,
-        v1,
-        f0,
-        f1,
-    }
-}
-
-/// The number of a pair among the pairs.
-#[cube]
-fn number(path: PathAt, u: usize, v: usize, #[comptime] walk: Walk) -> usize {
-    if comptime!(walk.triangle()) {
-        u * (2 * path.m1 - u - 1) / 2 + v - u - 1
-    } else if comptime!(walk.equal()) {
-        u
-    } else {
-        u * path.m2 + v
-    }
-}
-
-/// The first copy of the output that a pair feeds.
-#[cube]
-fn fed(u: usize, v: usize, number: usize, #[comptime] walk: Walk) -> usize {
-    if comptime!(walk.fans()) {
-        0usize.runtime()
-    } else if comptime!(walk.is(ConnectionMode::Uvu)) {
-        u
-    } else if comptime!(walk.is(ConnectionMode::Uvv)) {
-        v
-    } else {
-        number
     }
 }
 
@@ -418,36 +243,6 @@ pub(super) fn partial<F: Float>(
     let at = line * sizes.width + column;
     if sizes.adds > 0 {
         sum += out[at];
-    }
-    out[at] = sum;
-}
-
-/// `out[row, first + i] (+)= Σ_c parts[row, c, i]` for `len` values of each row.
-#[cube(launch, address_type = "dynamic")]
-pub(super) fn add_chunks<F: Float>(
-    parts: &Tensor<F>,
-    out: &mut Tensor<F>,
-    units: usize,
-    len: usize,
-    chunks: usize,
-    first_row: usize,
-    first: usize,
-    width: usize,
-    adds: usize,
-    #[define(F)] _dtype: ElemType,
-) {
-    if ABSOLUTE_POS >= units {
-        terminate!();
-    }
-    let row = ABSOLUTE_POS / len;
-    let i = ABSOLUTE_POS % len;
-    let at = (first_row + row) * width + first + i;
-    let mut sum = F::new(0.0_f32);
-    if adds > 0 {
-        sum = out[at];
-    }
-    for chunk in 0..chunks {
-        sum += parts[(row * chunks + chunk) * len + i];
     }
     out[at] = sum;
 }
