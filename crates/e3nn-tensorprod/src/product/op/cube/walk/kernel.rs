@@ -1,6 +1,6 @@
 //! A unit per value of the result. The mode is known when the kernel is compiled; the irreps are in tables.
 
-use super::mode::{Copies, PathAt, Walk, copies, fed, number};
+use super::mode::{Copies, PathAt, Walk, copies, fan, fed, number};
 use super::{COLUMN, PATH};
 use cubecl::prelude::*;
 
@@ -73,7 +73,86 @@ fn factor<F: Float>(operand: &ComptimeOption<OwnedTensor<F>>, at: usize) -> F {
     }
 }
 
-/// What a path adds to one value of the result from one row of the batch.
+/// Where the values lie that a symbol couples, of the first copy of each; and the weights.
+#[derive(CubeType, Clone, Copy)]
+#[expand(derive(Clone, Copy))]
+struct Places {
+    x: usize,
+    y: usize,
+    w: usize,
+    g: usize,
+}
+
+/// `Σ_f w g` for a pair of copies.
+#[cube]
+fn over_outputs<F: Float>(
+    operands: &Operands<F>,
+    path: PathAt,
+    places: Places,
+    own: Copies,
+    u: usize,
+    v: usize,
+    #[comptime] walk: Walk,
+) -> F {
+    let number = number(path, u, v, walk);
+    let first = fed(u, v, number, walk);
+    let w_at = places.w + number * fan(path, walk);
+    let g_at = places.g + first * path.d3;
+    if comptime!(walk.one_f()) {
+        let g = factor::<F>(&operands.g, g_at + own.f * path.d3);
+        if comptime!(walk.reads_weights()) {
+            factor::<F>(&operands.w, w_at + own.f) * g
+        } else {
+            g
+        }
+    } else {
+        let mut sum = F::new(0.0_f32);
+        for f in 0..path.m3 {
+            let g = factor::<F>(&operands.g, g_at + f * path.d3);
+            if comptime!(walk.reads_weights()) {
+                sum = fma(factor::<F>(&operands.w, w_at + f), g, sum);
+            } else {
+                sum += g;
+            }
+        }
+        sum
+    }
+}
+
+/// `Σ_v y Σ_f w g` for a copy of the first input.
+#[cube]
+fn over_seconds<F: Float>(
+    operands: &Operands<F>,
+    path: PathAt,
+    places: Places,
+    own: Copies,
+    u: usize,
+    #[comptime] walk: Walk,
+) -> F {
+    if comptime!(walk.equal() || walk.one_v()) {
+        let mut v = own.v;
+        if comptime!(walk.equal()) {
+            v = u;
+        }
+        let y = factor::<F>(&operands.y, places.y + v * path.d2);
+        y * over_outputs::<F>(operands, path, places, own, u, v, walk)
+    } else {
+        let mut from = 0usize.runtime();
+        if comptime!(walk.triangle()) {
+            from = u + 1;
+        }
+        let mut sum = F::new(0.0_f32);
+        for v in from..path.m2 {
+            let y = factor::<F>(&operands.y, places.y + v * path.d2);
+            let inner = over_outputs::<F>(operands, path, places, own, u, v, walk);
+            sum = fma(y, inner, sum);
+        }
+        sum
+    }
+}
+
+/// What a path adds to one value of the result from one row of the batch: `Σ C Σ_u x Σ_v y Σ_f w g`, without the sums over what the
+/// unit has one of, and the factor that is computed.
 #[cube]
 fn terms<F: Float>(
     operands: &Operands<F>,
@@ -81,59 +160,37 @@ fn terms<F: Float>(
     whole: &Tensor<u32>,
     sizes: Sizes,
     path: PathAt,
-    c: Copies,
+    own: Copies,
     row: usize,
     weight_row: usize,
     #[comptime] walk: Walk,
 ) -> F {
-    let x_row = row * sizes.width1 + path.o1;
-    let y_row = row * sizes.width2 + path.o2;
-    let g_row = row * sizes.width3 + path.o3;
-    let w_row = weight_row * sizes.width_w + path.weight;
-    let mut fan = 1usize.runtime();
-    if comptime!(walk.fans()) {
-        fan = path.m3;
-    }
     let mut sum = F::new(0.0_f32);
     for e in path.from..path.to {
         let packed = whole[sizes.entries + e];
-        let i = usize::cast_from(packed & 255u32);
-        let j = usize::cast_from((packed >> 8u32) & 255u32);
-        let k = usize::cast_from(packed >> 16u32);
-        let mut part = F::new(0.0_f32);
-        for u in c.u0..c.u1 {
-            let mut from = c.v0;
-            let mut to = c.v1;
-            if comptime!(walk.equal()) {
-                from = select(c.v0 > u, c.v0, u);
-                to = select(c.v1 < u + 1, c.v1, u + 1);
+        let places = Places {
+            x: row * sizes.width1 + path.o1 + usize::cast_from(packed & 255u32),
+            y: row * sizes.width2 + path.o2 + usize::cast_from((packed >> 8u32) & 255u32),
+            w: weight_row * sizes.width_w + path.weight,
+            g: row * sizes.width3 + path.o3 + usize::cast_from(packed >> 16u32),
+        };
+        if comptime!(walk.one_u()) {
+            let x = factor::<F>(&operands.x, places.x + own.u * path.d1);
+            let inner = over_seconds::<F>(operands, path, places, own, own.u, walk);
+            sum = fma(numbers[e], x * inner, sum);
+        } else {
+            let mut to = path.m1;
+            if comptime!(walk.triangle() && walk.one_v()) {
+                to = own.v;
             }
-            if comptime!(walk.triangle()) {
-                from = select(c.v0 > u + 1, c.v0, u + 1);
+            let mut part = F::new(0.0_f32);
+            for u in 0..to {
+                let x = factor::<F>(&operands.x, places.x + u * path.d1);
+                let inner = over_seconds::<F>(operands, path, places, own, u, walk);
+                part = fma(x, inner, part);
             }
-            let mut inner = F::new(0.0_f32);
-            let mut v = from;
-            while v < to {
-                let number = number(path, u, v, walk);
-                let first = fed(u, v, number, walk);
-                let mut fans = F::new(0.0_f32);
-                for f in c.f0..c.f1 {
-                    let g = factor::<F>(&operands.g, g_row + (first + f) * path.d3 + k);
-                    if comptime!(walk.reads_weights()) {
-                        let w = factor::<F>(&operands.w, w_row + number * fan + f);
-                        fans = fma(w, g, fans);
-                    } else {
-                        fans += g;
-                    }
-                }
-                let y = factor::<F>(&operands.y, y_row + v * path.d2 + j);
-                inner = fma(y, fans, inner);
-                v += 1;
-            }
-            let x = factor::<F>(&operands.x, x_row + u * path.d1 + i);
-            part = fma(x, inner, part);
+            sum = fma(numbers[e], part, sum);
         }
-        sum = fma(numbers[e], part, sum);
     }
     sum
 }
@@ -147,16 +204,16 @@ fn weight_terms<F: Float>(
     rows: &ComptimeOption<&Tensor<u32>>,
     sizes: Sizes,
     path: PathAt,
-    c: Copies,
+    own: Copies,
     from: usize,
     to: usize,
     #[comptime] walk: Walk,
 ) -> F {
-    let number = number(path, c.u0, c.v0, walk);
-    let first = fed(c.u0, c.v0, number, walk);
-    let x_at = path.o1 + c.u0 * path.d1;
-    let y_at = path.o2 + c.v0 * path.d2;
-    let g_at = path.o3 + (first + c.f0) * path.d3;
+    let number = number(path, own.u, own.v, walk);
+    let first = fed(own.u, own.v, number, walk);
+    let x_at = path.o1 + own.u * path.d1;
+    let y_at = path.o2 + own.v * path.d2;
+    let g_at = path.o3 + (first + own.f) * path.d3;
     let mut sum = F::new(0.0_f32);
     for e in path.from..path.to {
         let packed = whole[sizes.entries + e];
@@ -208,7 +265,7 @@ pub(super) fn partial<F: Float>(
     for n in 0..count {
         let number = usize::cast_from(whole[sizes.list + first + n]);
         let path = path_at(whole, sizes, number, component);
-        let c = copies(path, copy, walk);
+        let own = copies(path, copy, walk);
         if comptime!(walk.summed) {
             // A part of the rows that share the weights.
             let chunk = line % sizes.chunks;
@@ -227,7 +284,7 @@ pub(super) fn partial<F: Float>(
             let from = begin + chunk * each;
             let to = select(from + each < end, from + each, end);
             sum += weight_terms::<F>(
-                operands, numbers, whole, &rows, sizes, path, c, from, to, walk,
+                operands, numbers, whole, &rows, sizes, path, own, from, to, walk,
             );
         } else {
             let weight_row = #[comptime]
@@ -236,7 +293,7 @@ pub(super) fn partial<F: Float>(
                 ComptimeOption::None => line * sizes.weight_step,
             };
             sum += terms::<F>(
-                operands, numbers, whole, sizes, path, c, line, weight_row, walk,
+                operands, numbers, whole, sizes, path, own, line, weight_row, walk,
             );
         }
     }

@@ -39,8 +39,27 @@ impl Walk {
         self.weighted && self.slot != Slot::Weight
     }
 
-    fn is(self, mode: ConnectionMode) -> bool {
-        self.mode == mode
+    /// Whether a unit has one copy of the first input, of the second, of those that a pair feeds; otherwise it sums over them.
+    pub(super) fn one_u(self) -> bool {
+        use ConnectionMode::{Uuu, Uvu, UvuTriangle, Uvuv};
+        match self.slot {
+            Slot::In1 | Slot::Weight => true,
+            Slot::In2 => self.equal(),
+            Slot::Out => matches!(self.mode, Uvu | Uuu | Uvuv | UvuTriangle),
+        }
+    }
+
+    pub(super) fn one_v(self) -> bool {
+        use ConnectionMode::{UvuTriangle, Uvuv, Uvv};
+        match self.slot {
+            Slot::In2 | Slot::Weight => true,
+            Slot::In1 => false,
+            Slot::Out => matches!(self.mode, Uvv | Uvuv | UvuTriangle),
+        }
+    }
+
+    pub(super) fn one_f(self) -> bool {
+        !self.fans() || matches!(self.slot, Slot::Out | Slot::Weight)
     }
 }
 
@@ -63,16 +82,13 @@ pub(super) struct PathAt {
     pub(super) to: usize,
 }
 
-/// Copies that contribute, and the place of a weight.
+/// The copies that a unit has; 0 where it sums over them.
 #[derive(CubeType, Clone, Copy)]
 #[expand(derive(Clone, Copy))]
 pub(super) struct Copies {
-    pub(super) u0: usize,
-    pub(super) u1: usize,
-    pub(super) v0: usize,
-    pub(super) v1: usize,
-    pub(super) f0: usize,
-    pub(super) f1: usize,
+    pub(super) u: usize,
+    pub(super) v: usize,
+    pub(super) f: usize,
 }
 
 /// The copies of the inputs of pair number `pair`.
@@ -94,57 +110,50 @@ fn pair(path: PathAt, pair: usize, #[comptime] walk: Walk) -> (usize, usize) {
     }
 }
 
-/// The copies that contribute to copy (for weights, number) `copy` of the slot.
+/// Copies of the output that a pair feeds.
+#[cube]
+pub(super) fn fan(path: PathAt, #[comptime] walk: Walk) -> usize {
+    if comptime!(walk.fans()) {
+        path.m3
+    } else {
+        1usize.runtime()
+    }
+}
+
+/// The copies of the unit for copy (for weights, number) `copy` of the slot.
 #[cube]
 pub(super) fn copies(path: PathAt, copy: usize, #[comptime] walk: Walk) -> Copies {
-    use ConnectionMode::{Uuu, Uvu, UvuTriangle, Uvuv, Uvv};
-    let mut u0 = 0usize.runtime();
-    let mut u1 = path.m1;
-    let mut v0 = 0usize.runtime();
-    let mut v1 = path.m2;
-    let mut f0 = 0usize.runtime();
-    let mut f1 = 1usize.runtime();
-    if comptime!(walk.fans()) {
-        f1 = path.m3;
-    }
-    if comptime!(walk.slot == Slot::In1) {
-        u0 = copy;
-        u1 = copy + 1;
-    } else if comptime!(walk.slot == Slot::In2) {
-        v0 = copy;
-        v1 = copy + 1;
-    } else if comptime!(walk.slot == Slot::Weight) {
-        let fan = f1;
+    let none = 0usize.runtime();
+    if comptime!(walk.slot == Slot::Weight) {
+        let fan = fan(path, walk);
         let (u, v) = pair(path, copy / fan, walk);
-        u0 = u;
-        u1 = u + 1;
-        v0 = v;
-        v1 = v + 1;
-        f0 = copy % fan;
-        f1 = copy % fan + 1;
+        Copies {
+            u,
+            v,
+            f: copy % fan,
+        }
+    } else if comptime!(walk.slot != Slot::Out) {
+        // Where one of them counts for nothing, it is not read.
+        Copies {
+            u: copy,
+            v: copy,
+            f: none,
+        }
     } else if comptime!(walk.fans()) {
-        f0 = copy;
-        f1 = copy + 1;
-    } else if comptime!(walk.is(Uvu) || walk.is(Uuu)) {
-        u0 = copy;
-        u1 = copy + 1;
-    } else if comptime!(walk.is(Uvv)) {
-        v0 = copy;
-        v1 = copy + 1;
-    } else if comptime!(walk.is(Uvuv) || walk.is(UvuTriangle)) {
+        Copies {
+            u: none,
+            v: none,
+            f: copy,
+        }
+    } else if comptime!(walk.one_u() && walk.one_v()) {
         let (u, v) = pair(path, copy, walk);
-        u0 = u;
-        u1 = u + 1;
-        v0 = v;
-        v1 = v + 1;
-    }
-    Copies {
-        u0,
-        u1,
-        v0,
-        v1,
-        f0,
-        f1,
+        Copies { u, v, f: none }
+    } else {
+        Copies {
+            u: copy,
+            v: copy,
+            f: none,
+        }
     }
 }
 
@@ -165,9 +174,9 @@ pub(super) fn number(path: PathAt, u: usize, v: usize, #[comptime] walk: Walk) -
 pub(super) fn fed(u: usize, v: usize, number: usize, #[comptime] walk: Walk) -> usize {
     if comptime!(walk.fans()) {
         0usize.runtime()
-    } else if comptime!(walk.is(ConnectionMode::Uvu)) {
+    } else if comptime!(walk.mode == ConnectionMode::Uvu) {
         u
-    } else if comptime!(walk.is(ConnectionMode::Uvv)) {
+    } else if comptime!(walk.mode == ConnectionMode::Uvv) {
         v
     } else {
         number
