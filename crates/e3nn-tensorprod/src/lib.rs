@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod conv;
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "import")]
 pub mod import;
 pub mod irreps;

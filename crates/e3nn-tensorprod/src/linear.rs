@@ -9,6 +9,7 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 use core_tensor::dual::{Dual, Value};
+use core_tensor::ext::zeros;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -366,7 +367,12 @@ impl Linear {
         rows: &WeightRows,
     ) -> Dual<2> {
         let [batch, _] = x.value.dims();
-        let one = Tensor::ones([batch, 1], (&x.value.device(), x.value.dtype()));
+        let (device, dtype) = (x.value.device(), x.value.dtype());
+        let one = if batch == 0 {
+            zeros([0, 1], &device, dtype)
+        } else {
+            Tensor::ones([batch, 1], (&device, dtype))
+        };
         let out = self.plan.apply(x, Dual::constant(one), w, rows);
         match bias {
             None => {

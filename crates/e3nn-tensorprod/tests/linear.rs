@@ -1,80 +1,15 @@
 //! Equivariant linear maps against e3nn 0.6.0.
 
 mod common;
+#[path = "common/golden_linear.rs"]
+mod golden_linear;
 
 use burn::tensor::{DType, Device, Distribution, Tensor};
 use common::Golden;
 use core_tensor::assert_close;
-use core_tensor::dual::Dual;
-use e3nn_tensorprod::product::{PathNormalization, RowClasses, WeightRows};
-use e3nn_tensorprod::{Biases, Irreps, LinearConfig, TensorProductConfig};
-
-fn irreps(text: &str) -> Irreps {
-    text.parse().unwrap_or_else(|e| panic!("{text:?}: {e}"))
-}
-
-fn config(case: &str) -> LinearConfig {
-    let config = LinearConfig::new(irreps("4x0e+3x1o+2x0e+1x0o"), irreps("2x1o+8x0e+2x0o"))
-        .with_internal_weights(false);
-    match case {
-        "default" => config,
-        "path" => config.with_path_normalization(PathNormalization::Path),
-        "bias" => config.with_biases(Biases::Scalars),
-        "instr" => config.with_instructions(Some(vec![(0, 1), (1, 0)])),
-        "f_in_out" => LinearConfig::new(irreps("2x0e+1x1o"), irreps("1x0e+2x1o"))
-            .with_f_in(3)
-            .with_f_out(4)
-            .with_internal_weights(false),
-        _ => panic!("{case}"),
-    }
-}
-
-/// Values, gradients, and gradients of gradients (see `products.rs`).
-fn same_numbers(case: &str, dtype: DType, [first, second]: [f64; 2]) {
-    let golden = Golden::open("linear");
-    let device = Device::flex().autodiff();
-    let layer = config(case).init(&device).unwrap();
-    let name = |what: &str| format!("{case}.{what}");
-    let load = |what: &str, rows: usize| -> Tensor<2> {
-        let values = golden.values(&name(what));
-        let columns = values.len() / rows;
-        let data = burn::tensor::TensorData::new(values, [rows, columns]);
-        Tensor::from_data(data, (&device, dtype))
-    };
-    let batch = golden.shape(&name("x"))[0];
-    let x = load("x", batch).require_grad();
-    let w = load("w", 1).require_grad();
-    let has_bias = layer.bias_numel() > 0;
-    let b = has_bias.then(|| load("b", 1).require_grad());
-    let close = |got: Tensor<2>, want: Tensor<2>, bound: f64, what: &str| {
-        assert_close!(got, want, bound, bound, "{case}, {dtype:?}: {what}");
-    };
-    let inputs: Vec<(Tensor<2>, usize)> = [(x.clone(), batch), (w.clone(), 1)]
-        .into_iter()
-        .chain(b.clone().map(|b| (b, 1)))
-        .collect();
-
-    let out = layer.forward_weighted(x, w, b, &WeightRows::Shared);
-    close(out.clone(), load("out", batch), first, "out");
-    let grads = (out * load("cot", batch)).sum().backward();
-    for (i, (input, rows)) in inputs.iter().enumerate() {
-        let name = format!("g{i}");
-        let gradient = Tensor::from_inner(input.grad(&grads).expect("a gradient"));
-        close(gradient, load(&name, *rows), first, &name);
-    }
-
-    let dual = |i: usize| Dual::new(inputs[i].0.clone(), load(&format!("v{i}"), inputs[i].1));
-    let bias = has_bias.then(|| dual(2));
-    let out = layer.forward_weighted(dual(0), dual(1), bias, &WeightRows::Shared);
-    let tangent = out.tangent.expect("a tangent");
-    close(tangent.clone(), load("hcot", batch), second, "hcot");
-    let grads = (tangent * load("cot", batch)).sum().backward();
-    for (i, (input, rows)) in inputs.iter().enumerate().take(2) {
-        let name = format!("h{i}");
-        let gradient = Tensor::from_inner(input.grad(&grads).expect("a gradient"));
-        close(gradient, load(&name, *rows), second, &name);
-    }
-}
+use e3nn_tensorprod::product::{RowClasses, WeightRows};
+use e3nn_tensorprod::{Biases, LinearConfig, TensorProductConfig};
+use golden_linear::{config, irreps, same_numbers};
 
 #[test]
 fn all_cases_of_e3nn() {
@@ -82,8 +17,8 @@ fn all_cases_of_e3nn() {
     let cases = meta.as_object().unwrap();
     assert_eq!(cases.len(), 5);
     for (case, meta) in cases {
-        same_numbers(case, DType::F64, [1e-12, 1e-10]);
-        same_numbers(case, DType::F32, [1e-5, 1e-5]);
+        same_numbers(case, &Device::flex(), DType::F64, [1e-12, 1e-10]);
+        same_numbers(case, &Device::flex(), DType::F32, [1e-5, 1e-5]);
         // The coefficients, too.
         let Some(paths) = meta.get("instructions").and_then(|list| list.as_array()) else {
             continue;

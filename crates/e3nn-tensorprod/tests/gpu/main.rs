@@ -1,0 +1,37 @@
+//! The GPU kernels against f64 on the CPU, and against the golden files.
+//!
+//! `cargo test -p e3nn-tensorprod --features core-tensor/testing,core-tensor/strict,e3nn-tensorprod/wgpu --test gpu` runs on
+//! any Vulkan driver, also on a software one.
+#![cfg(all(
+    feature = "flex",
+    any(feature = "wgpu", feature = "vulkan", feature = "cuda")
+))]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod equivariance;
+mod golden;
+#[path = "../common/golden_harmonics.rs"]
+mod golden_harmonics;
+#[path = "../common/golden_linear.rs"]
+mod golden_linear;
+#[path = "../common/golden_nn.rs"]
+mod golden_nn;
+#[path = "../common/golden_products.rs"]
+mod golden_products;
+mod harmonics;
+mod products;
+#[path = "../common/random.rs"]
+mod random;
+mod wigner;
+
+use burn::tensor::Device;
+use core_tensor::testing::{PoisonGuard, gpu_device, poison_outputs};
+use std::sync::OnceLock;
+
+/// The device under test; outputs of kernels start as NaN in the whole program.
+fn device() -> Device {
+    static POISON: OnceLock<PoisonGuard> = OnceLock::new();
+    POISON.get_or_init(poison_outputs);
+    gpu_device()
+}
