@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod conv;
+#[cfg(feature = "flex")]
+mod gemm;
 pub mod irreps;
 mod linear;
 pub mod nn;
