@@ -3,6 +3,8 @@
 pub mod conv;
 #[cfg(feature = "cube")]
 mod cube;
+#[cfg(feature = "flex")]
+mod gemm;
 #[cfg(feature = "import")]
 pub mod import;
 pub mod irreps;
