@@ -14,6 +14,7 @@ pub mod product;
 pub mod radial;
 pub mod rotation;
 pub mod sh;
+pub mod so2;
 pub mod tensor;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -28,5 +29,6 @@ pub use irreps::{
 };
 pub use linear::{Biases, Linear, LinearConfig};
 pub use product::{ProductError, ProductPlan, TensorProduct, TensorProductConfig};
+pub use so2::{EdgeFrames, EdgeProduct, EdgeProductConfig, So2Linear, So2LinearConfig};
 pub use tensor::{IrrepsTensor, Layout};
 pub use wigner::{W3jConvention, Wigner3j, wigner_3j};

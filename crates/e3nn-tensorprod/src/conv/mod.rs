@@ -26,6 +26,7 @@
 
 mod backward;
 mod error;
+mod explain;
 #[cfg(feature = "flex")]
 mod flex;
 mod layer;
@@ -35,6 +36,7 @@ mod table;
 
 pub use crate::product::InstructionOrder;
 pub use error::ConvError;
+pub use explain::{ConvExplanation, ConvPathCost};
 pub use layer::{Convolution, ConvolutionConfig};
 pub use spec::{Call, ConvPath, Paths};
 pub use table::RadialTable;
