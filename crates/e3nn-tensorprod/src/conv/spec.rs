@@ -320,7 +320,10 @@ impl Call {
             let [rows, columns] = sizes[i];
             [if wanted[i] { self.parts() } else { 0 }, rows, columns]
         };
-        ([0, 1, 2].map(shape), if wanted[3] { matrix } else { [0, 0] })
+        (
+            [0, 1, 2].map(shape),
+            if wanted[3] { matrix } else { [0, 0] },
+        )
     }
 
     /// Whether there is a matrix that may have a gradient.

@@ -6,7 +6,9 @@ use super::harmonics::{self, UNITS};
 use super::problem::{ALIGNED, Problem};
 use super::weights::Panel;
 use super::{gradients, sources, spline};
-use core_tensor::ext::cube::{CubeTensor, address_type, block, into_contiguous, product, transposed};
+use core_tensor::ext::cube::{
+    CubeTensor, address_type, block, into_contiguous, product, transposed,
+};
 use std::sync::Arc;
 
 /// Edges that a unit takes at most, one after the other.
@@ -72,7 +74,11 @@ impl Problem<'_> {
         let cotangent = into_contiguous(cotangent);
         let collected = if wanted[0] { x[2] * call.parts() } else { 0 };
         let keeps = self.computed() && (wanted[2] || wanted[3]);
-        let kept = if keeps { call.paths.weight_numel() * call.parts() } else { 0 };
+        let kept = if keeps {
+            call.paths.weight_numel() * call.parts()
+        } else {
+            0
+        };
         for edges in self.panels(self.weights_of_an_edge() + collected + kept) {
             let panel = if wanted[0] || wanted[1] || !self.computed() {
                 self.panel(edges)
@@ -109,7 +115,11 @@ impl Problem<'_> {
             let rows = edges.len().next_multiple_of(ALIGNED);
             self.output([parts, rows, weights])
         });
-        let gw = if self.computed() { kept.clone() } else { outputs.w.clone() };
+        let gw = if self.computed() {
+            kept.clone()
+        } else {
+            outputs.w.clone()
+        };
         for group in groups {
             self.launch_gradients(panel, cotangent, group, &gw, &gx);
             if let Some(gy) = &outputs.y {
@@ -159,7 +169,11 @@ impl Problem<'_> {
         let (count, dim) = self.units(panel.edges.len().div_ceil(run) * group.channels);
         let written = [gw, gx].map(|t| t.clone().map(CubeTensor::into_tensor_arg));
         let [to_w, to_x] = written;
-        let first_gw = if self.computed() { panel.edges.start } else { 0 };
+        let first_gw = if self.computed() {
+            panel.edges.start
+        } else {
+            0
+        };
         let mut others = vec![cotangent];
         others.extend(gw);
         others.extend(gx);

@@ -69,7 +69,13 @@ pub(super) fn forward<F: Float>(
             read_harmonics::<F>(&edges.y_dot, edge, &mut y_dot, comptime!(group.clone()));
         }
         if comptime!(form.x_dot) {
-            read_features::<F>(&edges.x_dot, source, channel, &mut x_dot, comptime!(group.clone()));
+            read_features::<F>(
+                &edges.x_dot,
+                source,
+                channel,
+                &mut x_dot,
+                comptime!(group.clone()),
+            );
         }
         #[unroll]
         for p in 0..comptime!(group.pieces.len()) {

@@ -61,7 +61,13 @@ pub(super) fn gradients<F: Float>(
         }
         read_features::<F>(&edges.x, source, channel, &mut x, comptime!(group.clone()));
         if comptime!(form.x_dot) {
-            read_features::<F>(&edges.x_dot, source, channel, &mut x_dot, comptime!(group.clone()));
+            read_features::<F>(
+                &edges.x_dot,
+                source,
+                channel,
+                &mut x_dot,
+                comptime!(group.clone()),
+            );
         }
         #[unroll]
         for a in 0..comptime!(features * form.parts()) {

@@ -203,7 +203,8 @@ impl Builder {
             return;
         };
         self.cost = 0;
-        self.outputs.extend(group.out.iter().map(|slot| slot.column));
+        self.outputs
+            .extend(group.out.iter().map(|slot| slot.column));
         self.features.extend(group.x.iter().map(|slot| slot.column));
         self.harmonics.extend(group.y.iter().map(|y| y.0));
         self.done.push(Arc::new(group));

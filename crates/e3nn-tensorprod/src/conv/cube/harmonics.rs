@@ -47,7 +47,13 @@ pub(super) fn gradients<F: Float>(
     while channel < comptime!(group.channels) {
         read_features::<F>(&edges.x, source, channel, &mut x, comptime!(group.clone()));
         if comptime!(form.x_dot) {
-            read_features::<F>(&edges.x_dot, source, channel, &mut x_dot, comptime!(group.clone()));
+            read_features::<F>(
+                &edges.x_dot,
+                source,
+                channel,
+                &mut x_dot,
+                comptime!(group.clone()),
+            );
         }
         #[unroll]
         for p in 0..comptime!(group.pieces.len()) {
@@ -118,9 +124,8 @@ pub(super) fn gradients<F: Float>(
                     if i == k {
                         let b = comptime!((begin + k) % count);
                         let part = comptime!((begin + k) / count);
-                        let to = part * gy.stride(0)
-                            + edge * gy.stride(1)
-                            + comptime!(group.y[b].0);
+                        let to =
+                            part * gy.stride(0) + edge * gy.stride(1) + comptime!(group.y[b].0);
                         if comptime!(group.y[b].1) {
                             gy[to] += total;
                         } else {

@@ -132,7 +132,10 @@ impl<'a> Problem<'a> {
     /// The width of index for a launch on a panel with these tensors.
     pub(super) fn address_type(&self, panel: &Panel, others: &[&CubeTensor]) -> AddressType {
         let own = [&self.x, &self.y, &self.lists].into_iter();
-        address_type(own.chain(panel.w.iter().flatten()).chain(others.iter().copied()))
+        address_type(
+            own.chain(panel.w.iter().flatten())
+                .chain(others.iter().copied()),
+        )
     }
 
     /// What kernels over the edges of a panel take; `reads` tells which of features, harmonics, weights.
@@ -171,7 +174,9 @@ impl<'a> Problem<'a> {
             (most / ALIGNED * ALIGNED).max(ALIGNED)
         };
         let starts = (0..edges).step_by(most.max(1));
-        starts.map(|i| i..edges.min(i.saturating_add(most))).collect()
+        starts
+            .map(|i| i..edges.min(i.saturating_add(most)))
+            .collect()
     }
 
     /// Nodes whose sums a panel of the forward pass writes: those that its edges arrive at, and those without edges behind
@@ -179,7 +184,11 @@ impl<'a> Problem<'a> {
     fn nodes_of(&self, edges: &Range<usize>) -> Range<usize> {
         let graph = &self.call.graph;
         let to = graph.destinations();
-        let first = if edges.start == 0 { 0 } else { to[edges.start] as usize };
+        let first = if edges.start == 0 {
+            0
+        } else {
+            to[edges.start] as usize
+        };
         let end = match to.get(edges.end) {
             // A node whose edges are cut is in both panels.
             Some(&next) => (to[edges.end - 1] as usize + 1).max(next as usize),

@@ -86,11 +86,7 @@ fn combine<F: Float>(
     } else {
         let inverse = constant::<F>(comptime!(grid.inverse()));
         let bend = (six - (six + six) * s) * inverse;
-        let slopes = fma(
-            six * s - four,
-            left_slope,
-            (six * s - two) * right_slope,
-        );
+        let slopes = fma(six * s - four, left_slope, (six * s - two) * right_slope);
         inverse * fma(bend, right - left, slopes)
     }
 }

@@ -108,7 +108,11 @@ pub(super) fn read_features<F: Float>(
     #[unroll]
     for a in 0..comptime!(group.x.len()) {
         let slot = comptime!(group.x[a]);
-        to[a] = read::<F>(matrix, node, comptime!(slot.column) + channel * comptime!(slot.apart));
+        to[a] = read::<F>(
+            matrix,
+            node,
+            comptime!(slot.column) + channel * comptime!(slot.apart),
+        );
     }
 }
 

@@ -1,0 +1,27 @@
+//! The GPU kernels against f64 on the CPU, and against the golden files.
+//!
+//! `cargo test -p e3nn-tensorprod --features core-tensor/testing,core-tensor/strict,e3nn-tensorprod/wgpu --test gpu` runs on
+//! any Vulkan driver, also on a software one.
+#![cfg(all(
+    feature = "flex",
+    any(feature = "wgpu", feature = "vulkan", feature = "cuda")
+))]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod conv;
+#[path = "../common/convolution.rs"]
+mod convolution;
+#[path = "../common/golden_forces.rs"]
+mod golden_forces;
+
+use burn::tensor::Device;
+use core_tensor::testing::{PoisonGuard, gpu_device, poison_outputs};
+use std::sync::OnceLock;
+
+/// The device under test; outputs of kernels start as NaN in the whole program.
+fn device() -> Device {
+    static POISON: OnceLock<PoisonGuard> = OnceLock::new();
+    POISON.get_or_init(poison_outputs);
+    gpu_device()
+}
