@@ -172,7 +172,8 @@ pub(super) fn gradients<F: Float>(
             for l in 1..lanes {
                 total += shared[at + l];
             }
-            gr[part * gr.stride(0) + edge] = total;
+            let to = part * gr.stride(0) + edge;
+            gr[to] = total;
         }
     }
 }
