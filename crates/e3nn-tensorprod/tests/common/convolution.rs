@@ -103,11 +103,10 @@ impl Case {
         let [x, y, w] = [0, 1, 2].map(|i| inputs[i].clone());
         let out = f(x, y, w, &self.paths, &self.graph);
         let mut loss = (out.value.clone() * tensor(&self.cotangents[0], false)).sum();
-        let mut results = vec![out.value.to_data()];
-        if let Some(tangent) = out.tangent {
-            results.push(tangent.to_data());
-            loss = loss + (tangent * tensor(&self.cotangents[1], false)).sum();
+        if let Some(tangent) = &out.tangent {
+            loss = loss + (tangent.clone() * tensor(&self.cotangents[1], false)).sum();
         }
+        let mut results = Vec::new();
         if tracked.contains(&true) {
             let grads = loss.backward();
             for (dual, tracked) in inputs.iter().zip(tracked) {
@@ -118,7 +117,11 @@ impl Case {
                 }
             }
         }
-        results
+        // Read after their last use: a software driver may otherwise write over what is read.
+        let out = [Some(out.value), out.tangent].into_iter().flatten();
+        let mut all: Vec<TensorData> = out.map(Tensor::into_data).collect();
+        all.extend(results);
+        all
     }
 
     #[track_caller]

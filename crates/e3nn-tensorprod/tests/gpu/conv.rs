@@ -28,3 +28,19 @@ fn matches_the_reference() {
 fn energy_forces_and_gradient_of_their_loss() {
     golden_forces::check(&device(), DType::F32, [1e-5, 1e-5]);
 }
+
+#[test]
+fn debug() {
+    for (i, t) in [[true, false, false], [false, true, false], [false, false, true], [true, true, false], [true, false, true], ALL].into_iter().enumerate() {
+        let paths = paths("3x1o", "1o", "1e", Layout::MulIr);
+        let graph = core_tensor::graph::Graph::new(2, &[0], &[1], &[]).unwrap();
+        let case = Case::new(2, paths.clone(), graph.clone(), t);
+        let got = case.run(&device(), e3nn_tensorprod::convolve, DType::F32, NONE);
+        let want = case.run(&burn::tensor::Device::flex(), e3nn_tensorprod::conv::reference::convolve, DType::F64, NONE);
+        for (g, w) in got.iter().zip(want) {
+            let g: Vec<f64> = g.iter::<f64>().collect();
+            let w: Vec<f64> = w.iter::<f64>().collect();
+            eprintln!("{i} {t:?}\n {g:.4?}\n {w:.4?}");
+        }
+    }
+}
