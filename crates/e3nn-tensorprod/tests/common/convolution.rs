@@ -113,13 +113,13 @@ impl Case {
                 if tracked {
                     let all = [Some(&dual.value), dual.tangent.as_ref()];
                     let grads = all.into_iter().flatten().map(|t| t.grad(&grads));
-                    results.extend(grads.map(|g| g.expect("a gradient").into_data()));
+                    results.extend(grads.map(|g| read(g.expect("a gradient"))));
                 }
             }
         }
         // Read after their last use: a software driver may otherwise write over what is read.
         let out = [Some(out.value), out.tangent].into_iter().flatten();
-        let mut all: Vec<TensorData> = out.map(Tensor::into_data).collect();
+        let mut all: Vec<TensorData> = out.map(read).collect();
         all.extend(results);
         all
     }
@@ -142,6 +142,14 @@ impl Case {
             );
         }
     }
+}
+
+/// The values of a tensor, whose shape is what was promised.
+pub fn read(t: Tensor<2>) -> TensorData {
+    let promised = t.dims();
+    let data = t.into_data();
+    assert_eq!(data.shape().dims::<2>(), promised);
+    data
 }
 
 pub const ALL: [bool; 3] = [true; 3];
