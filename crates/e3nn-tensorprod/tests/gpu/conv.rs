@@ -288,10 +288,18 @@ fn spline_matches_the_reference() {
     let frequencies = random.data([1, paths.weight_numel()]);
     let edges = graph.edges();
     let convolve = |x, y, r: Dual<2>, _: Tensor<2>, fused| {
-        let device = r.value.device();
-        let dtype = r.value.dtype();
-        let frequencies = Tensor::<2>::from_data(frequencies.clone(), (&device, dtype));
-        let network = |r: Dual<2>| r.linear(|r| r.matmul(frequencies.clone() * 3.0)).sin();
+        let (device, dtype) = (r.value.device(), r.value.dtype());
+        // The same numbers in f32 for both.
+        let moved = |t: Tensor<2>, device: &Device, dtype: DType| {
+            Tensor::<2>::from_data(t.into_data(), (device, dtype))
+        };
+        let network = |r: Dual<2>| {
+            let r = r.linear(|r| moved(r, &Device::flex(), DType::F32));
+            let frequencies =
+                Tensor::<2>::from_data(frequencies.clone(), (&Device::flex(), DType::F32));
+            let out = r.linear(|r| r.matmul(frequencies.clone() * 3.0)).sin();
+            out.linear(|w| moved(w, &device, dtype))
+        };
         let table = RadialTable::new(network, [0.5, 1.5], 9, &device, dtype);
         if fused {
             convolve_spline(x, y, r, &table, &paths, &graph)
