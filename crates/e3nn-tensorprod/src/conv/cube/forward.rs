@@ -6,33 +6,45 @@ use super::terms::{Edges, Form, couple, moved, read, read_features, read_harmoni
 use cubecl::prelude::*;
 use std::sync::Arc;
 
-/// `out[node] = Σ_e message(e)` over the edges of the launch; a node whose edges began in an earlier launch goes on.
+/// `out[row] = Σ_e message(e)` over the edges of the launch; a row whose edges began in an earlier launch goes on.
+///
+/// A row is a node, with up to `longest` of its edges; or, with `ranges`, edges from one place of them to the next.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub(super) fn forward<F: Float>(
     edges: &Edges<F>,
+    ranges: ComptimeOption<&Tensor<u32>>,
     out: &mut Tensor<F>,
-    first_node: usize,
+    first_row: usize,
     rows: usize,
+    longest: usize,
     #[comptime] group: Arc<Group>,
     #[comptime] form: Form,
     #[define(F)] _dtype: ElemType,
 ) {
-    let row = ABSOLUTE_POS / comptime!(group.channels);
-    if row >= rows {
+    let unit = ABSOLUTE_POS / comptime!(group.channels);
+    if unit >= rows {
         terminate!();
     }
     let channel = ABSOLUTE_POS % comptime!(group.channels);
-    let node = first_node + row;
+    let row = first_row + unit;
     let count = comptime!(group.out.len());
-    let arriving = edges.arriving(node);
-    let leaving = edges.arriving(node + 1);
-    let begin = select(arriving < edges.first, edges.first, arriving);
-    let end = select(leaving > edges.end, edges.end, leaving);
-
+    #[comptime]
+    let first = match &ranges {
+        ComptimeOption::Some(ranges) => usize::cast_from(ranges[2 * row]),
+        ComptimeOption::None => edges.arriving(row),
+    };
+    #[comptime]
+    let last = match &ranges {
+        ComptimeOption::Some(ranges) => usize::cast_from(ranges[2 * row + 1]),
+        ComptimeOption::None => edges.arriving(row + 1),
+    };
+    let last = select(last - first > longest, first + longest, last);
+    let begin = select(first < edges.first, edges.first, first);
+    let end = select(last > edges.end, edges.end, last);
     // In an earlier launch.
-    let resumes = arriving < edges.first;
+    let resumes = first < edges.first;
 
-    let at = node * out.stride(1);
+    let at = row * out.stride(1);
     let part = out.stride(0);
     let mut sums = Array::<F>::new(comptime!(count * form.parts()));
     #[unroll]

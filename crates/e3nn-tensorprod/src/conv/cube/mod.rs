@@ -5,9 +5,9 @@
 //! features in [`Layout::IrMul`](crate::Layout::IrMul) is read side by side; places in rows are strides, and serve either
 //! layout.
 //!
-//! - [`forward`]: a unit per node and channel walks over the edges that arrive;
-//! - [`gradients`]: a unit per channel and run of edges; what edges collect for the features of their sources is
-//! - added up by [`sources`], over the edges that leave a node in their order;
+//! - [`forward`]: a unit per node and channel walks over the edges that arrive; nodes with very many are [`split`];
+//! - [`gradients`]: a unit per channel and run of edges; what edges collect for the features of their sources is added up by
+//!   [`sources`], over the edges that leave a node in their order;
 //! - [`harmonics`]: a row of units per edge sums over channels.
 //!
 //! Weights that are not stored are computed for a panel of edges at a time ([`weights`]): by Burn's product, or from the
@@ -24,6 +24,7 @@ mod harmonics;
 mod problem;
 mod sources;
 mod spline;
+mod split;
 mod terms;
 mod weights;
 

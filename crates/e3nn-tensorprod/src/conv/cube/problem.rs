@@ -1,7 +1,6 @@
 //! A convolution on the device: its tensors, panels of edges, and the launches of the forward pass.
 
 use super::super::spec::{Call, Weighting};
-use super::forward;
 use super::groups::{By, Group, groups};
 use super::terms::{EdgesLaunch, Form};
 use super::weights::Panel;
@@ -210,42 +209,22 @@ impl<'a> Problem<'a> {
             let new = group.out.iter().filter(|slot| !slot.adds).count();
             new * group.channels
         };
-        let out = self.output_of(shape, groups.iter().map(written).sum());
+        let written = groups.iter().map(written).sum();
+        let out = self.output_of(shape, written);
+        let split = self.split(written);
         for edges in self.panels(self.weights_of_an_edge()) {
             let nodes = self.nodes_of(&edges);
             let panel = self.panel(edges);
             for group in &groups {
-                self.launch_forward(&panel, &nodes, group, &out);
+                self.launch_forward(&panel, &nodes, None, group, &out);
+                if split.is_some() {
+                    self.launch_forward(&panel, &nodes, split.as_ref(), group, &out);
+                }
             }
         }
-        out
-    }
-
-    #[allow(unsafe_code)]
-    fn launch_forward(
-        &self,
-        panel: &Panel,
-        nodes: &Range<usize>,
-        group: &Arc<Group>,
-        out: &CubeTensor,
-    ) {
-        let (count, dim) = self.units(nodes.len() * group.channels);
-        // SAFETY: rows are edges of the panel, their sources and the nodes, all of which the graph has checked; columns are
-        // places of blocks, and widths of rows were checked against the irreps.
-        unsafe {
-            forward::forward::launch_unchecked(
-                self.client(),
-                count,
-                dim,
-                self.address_type(panel, &[out]),
-                self.edges(panel, [true; 3]),
-                out.clone().into_tensor_arg(),
-                nodes.start,
-                nodes.len(),
-                Arc::clone(group),
-                self.form,
-                self.elem(),
-            );
+        if let Some(split) = &split {
+            self.fold(split, &out);
         }
+        out
     }
 }

@@ -60,6 +60,34 @@ pub(super) fn sum<F: Float>(
     gx[ABSOLUTE_POS] = total;
 }
 
+/// `out[part, node] += Σ_i rest[part, first + i]` over `count` rows, for rows (node, first, count) of a table. A unit per part,
+/// row of the table and column.
+#[cube(launch_unchecked, address_type = "dynamic")]
+pub(super) fn fold<F: Float>(
+    rest: &Tensor<F>,
+    table: &Tensor<u32>,
+    out: &mut Tensor<F>,
+    nodes: usize,
+    count: usize,
+    #[define(F)] _dtype: ElemType,
+) {
+    if ABSOLUTE_POS >= count {
+        terminate!();
+    }
+    let width = out.stride(1);
+    let column = ABSOLUTE_POS % width;
+    let entry = ABSOLUTE_POS / width % nodes * 3;
+    let part = ABSOLUTE_POS / width / nodes;
+    let to = part * out.stride(0) + usize::cast_from(table[entry]) * width + column;
+    let first = usize::cast_from(table[entry + 1]);
+    let end = first + usize::cast_from(table[entry + 2]);
+    let mut total = out[to];
+    for row in first..end {
+        total += rest[part * rest.stride(0) + row * width + column];
+    }
+    out[to] = total;
+}
+
 /// `to[first + i] (+)= x[i]`.
 #[cube(launch, address_type = "dynamic")]
 pub(super) fn put<F: Float>(
