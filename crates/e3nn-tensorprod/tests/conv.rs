@@ -14,8 +14,7 @@ use e3nn_tensorprod::conv::{
     ConvolutionConfig, InstructionOrder, RadialTable, convolve_radial, convolve_spline, reference,
 };
 use e3nn_tensorprod::{ConvError, ConvPath, Layout, Paths, convolve};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use rand::Rng;
 
 /// Every multiplicity around the sizes of blocks, degrees up to 4, both layouts, values and all gradients, with tangents and
 /// without.

@@ -27,8 +27,11 @@ fn copy_rate(w: &Tensor<2>, rounds: usize) -> f64 {
     bytes / median(seconds)
 }
 
+/// Name, least bytes per edge, and what takes its time.
+type Pass<'a> = (&'a str, f64, &'a dyn Fn(usize) -> f64);
+
 /// Prints a table; without `--bench` it only checks that the GPU agrees with the CPU.
-pub fn run() {
+pub(super) fn run() {
     let device = gpu_device();
     let (nodes, degree) = if check_only() {
         (4, 6)
@@ -78,7 +81,7 @@ pub fn run() {
             conv.irreps_out().dim(),
         ]
         .map(|n| 4.0 * n as f64);
-        let passes: [(&str, f64, &dyn Fn(usize) -> f64); 2] = [
+        let passes: [Pass<'_>; 2] = [
             ("forward", w + x + y + out / degree as f64, &forward),
             // Weights and harmonics are read and their gradients written; features are read, and their gradients written and
             // read once more.

@@ -15,7 +15,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// Reproducible values.
-pub struct Random(ChaCha8Rng);
+pub struct Random(pub ChaCha8Rng);
 
 impl Random {
     pub fn new(seed: u64) -> Self {

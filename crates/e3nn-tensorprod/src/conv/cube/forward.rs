@@ -55,12 +55,7 @@ pub(super) fn forward<F: Float>(
         if comptime!(form.dual()) {
             sums[count + c] = F::new(0.0_f32);
         }
-        if comptime!(slot.adds) {
-            sums[c] = out[column];
-            if comptime!(form.dual()) {
-                sums[count + c] = out[part + column];
-            }
-        } else if resumes {
+        if comptime!(slot.adds).runtime() || resumes {
             sums[c] = out[column];
             if comptime!(form.dual()) {
                 sums[count + c] = out[part + column];
@@ -113,7 +108,7 @@ pub(super) fn forward<F: Float>(
                     let table = couple::<F>(&y, comptime!(pair.clone()));
                     sums[c] = fma(table, message, sums[c]);
                     if comptime!(form.y_dot) {
-                        let slope = couple::<F>(&y_dot, comptime!(pair.clone()));
+                        let slope = couple::<F>(&y_dot, pair);
                         sums[count + c] = fma(slope, message, sums[count + c]);
                     }
                     if comptime!(form.moves()) {

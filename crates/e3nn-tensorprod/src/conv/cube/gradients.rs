@@ -108,7 +108,7 @@ pub(super) fn gradients<F: Float>(
                         }
                     }
                     if comptime!(form.y_dot) {
-                        let slope = couple::<F>(&y_dot, comptime!(pair.clone()));
+                        let slope = couple::<F>(&y_dot, pair);
                         pull = fma(slope, g[count + c], pull);
                     }
                 }

@@ -8,7 +8,6 @@ use super::weights::Panel;
 use core::ops::Range;
 use core_tensor::ext::cube::{CubeTensor, address_type, upload_u32};
 use core_tensor::graph::Graph;
-use cubecl::prelude::*;
 use std::sync::Arc;
 
 /// Edges of a node beyond which its sum is cut. Part of what defines the bits of a sum.

@@ -74,7 +74,7 @@ pub(super) fn sum<E: Float, F: Float>(
         if comptime!(mean) {
             let count = F::cast_from(u32::cast_from(end - first));
             let one = F::new(1.0_f32);
-            total = total / select(count > one, count, one);
+            total /= select(count > one, count, one);
         }
         output[node * edges.width + feature] = E::cast_from(total);
     }
