@@ -42,6 +42,8 @@ pub(super) struct Piece {
     pub(super) weight: usize,
     /// Whether an earlier kernel had other components of the path.
     pub(super) adds: bool,
+    /// Slots of the output.
+    pub(super) outputs: Vec<usize>,
     pub(super) components: Vec<Component>,
 }
 
@@ -194,6 +196,7 @@ impl Builder {
         group.pieces.push(Piece {
             weight: path.weight,
             adds: components.start > 0,
+            outputs: c_slots,
             components: list,
         });
     }
@@ -208,5 +211,97 @@ impl Builder {
         self.features.extend(group.x.iter().map(|slot| slot.column));
         self.harmonics.extend(group.y.iter().map(|y| y.0));
         self.done.push(Arc::new(group));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conv::{ConvPath, ConvolutionConfig};
+    use crate::{Irreps, Layout};
+
+    fn paths(x: &str, y: &str, targets: &str) -> Paths {
+        let [x, y, targets] = [x, y, targets].map(|text| text.parse().unwrap());
+        let conv = ConvolutionConfig::new(x, y, targets).init().unwrap();
+        conv.paths().clone()
+    }
+
+    /// Terms `(columns of features, harmonics, output; weight; bits)` of all kernels, or of the paths.
+    type Terms = Vec<(usize, usize, usize, usize, u64)>;
+
+    fn of_groups(groups: &[Arc<Group>]) -> Terms {
+        let mut all = Vec::new();
+        for group in groups {
+            for piece in &group.pieces {
+                for component in &piece.components {
+                    for pair in &component.pairs {
+                        for &(b, bits) in &pair.terms {
+                            let (x, z) = (group.x[component.a], group.out[pair.c]);
+                            all.push((x.column, group.y[b].0, z.column, piece.weight, bits));
+                        }
+                    }
+                }
+            }
+        }
+        all.sort_unstable();
+        all
+    }
+
+    fn of_paths(paths: &Paths) -> Terms {
+        let mut all = Vec::new();
+        for path in paths.compiled() {
+            let at = |place: Place, component: usize| place.first + component * place.component;
+            for t in &path.terms {
+                let (x, z) = (at(path.outer[0], t.a), at(path.outer[1], t.c));
+                all.push((x, path.harmonic + t.b, z, path.weight, t.value.to_bits()));
+            }
+        }
+        all.sort_unstable();
+        all
+    }
+
+    #[test]
+    fn kernels_hold_every_term_once() {
+        let mace = paths("128x0e+128x1o+128x2e", "0e+1o+2e+3o", "0e+1o+2e+3o");
+        let all = "0e+1o+2e+3o+4e+5o+6e+7o+8e";
+        let high = paths("5x4e+3x3o+2x0e+2x8e", "0e+1o+2e+3o+4e+8e", all);
+        for (paths, by, parts, expected) in [
+            (&mace, By::Output, 1, 1),
+            (&mace, By::Input, 1, 1),
+            (&mace, By::Output, 2, 2),
+            (&high, By::Output, 1, 20),
+            (&high, By::Input, 2, 20),
+        ] {
+            let groups = groups(paths, by, parts);
+            assert!(groups.len() <= expected, "{} kernels", groups.len());
+            assert_eq!(of_groups(&groups), of_paths(paths));
+            for group in &groups {
+                assert!(group.out.len() * parts <= REGISTERS);
+            }
+            // What is written first is not added to, and the rest is.
+            for slots in [|g: &Group| g.x.clone(), |g: &Group| g.out.clone()] {
+                let mut seen = std::collections::HashSet::new();
+                for group in &groups {
+                    let slots = slots(group);
+                    assert!(slots.iter().all(|s| s.adds == seen.contains(&s.column)));
+                    seen.extend(slots.iter().map(|s| s.column));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn paths_to_one_block_are_together() {
+        let [x, y, z] = ["3x1o", "1o", "3x1e"].map(|text| text.parse::<Irreps>().unwrap());
+        let path = ConvPath {
+            input: 0,
+            harmonic: 0,
+            output: 0,
+            coefficient: 1.0,
+        };
+        let paths = Paths::new(&x, &y, &z, &[path, path], Layout::MulIr).unwrap();
+        let groups = groups(&paths, By::Output, 1);
+        assert_eq!(groups.len(), 1);
+        assert_eq!((groups[0].out.len(), groups[0].pieces.len()), (3, 2));
     }
 }

@@ -43,6 +43,8 @@ pub(super) fn gradients<F: Float>(
     }
     let mut x = Array::<F>::new(features);
     let mut x_dot = Array::<F>::new(features);
+    let outputs = comptime!(group.out.len());
+    let mut g = Array::<F>::new(comptime!(outputs * form.parts()));
     let mut channel = lane;
     while channel < comptime!(group.channels) {
         read_features::<F>(&edges.x, source, channel, &mut x, comptime!(group.clone()));
@@ -62,6 +64,16 @@ pub(super) fn gradients<F: Float>(
             let w = read::<F>(&edges.w, weight_row, column);
             let w_dot = read::<F>(&edges.w_dot, weight_row, column);
             #[unroll]
+            for i in 0..comptime!(piece.outputs.len()) {
+                let c = comptime!(piece.outputs[i]);
+                let slot = comptime!(group.out[c]);
+                let from = at + comptime!(slot.column) + channel * comptime!(slot.apart);
+                g[c] = cotangent[from];
+                if comptime!(form.dual()) {
+                    g[outputs + c] = cotangent[cotangent.stride(0) + from];
+                }
+            }
+            #[unroll]
             for i in 0..comptime!(piece.components.len()) {
                 let component = comptime!(piece.components[i].clone());
                 let a = comptime!(component.a);
@@ -70,16 +82,13 @@ pub(super) fn gradients<F: Float>(
                 #[unroll]
                 for j in 0..comptime!(component.pairs.len()) {
                     let pair = comptime!(component.pairs[j].clone());
-                    let slot = comptime!(group.out[pair.c]);
-                    let from = at + comptime!(slot.column) + channel * comptime!(slot.apart);
-                    let g = cotangent[from];
-                    let mut product = message * g;
+                    let c = comptime!(pair.c);
+                    let mut product = message * g[c];
                     let mut product_dot = product;
                     if comptime!(form.dual()) {
-                        let g_dot = cotangent[cotangent.stride(0) + from];
-                        product_dot = message * g_dot;
+                        product_dot = message * g[outputs + c];
                         if comptime!(form.moves()) {
-                            product = fma(drift, g_dot, product);
+                            product = fma(drift, g[outputs + c], product);
                         }
                     }
                     #[unroll]

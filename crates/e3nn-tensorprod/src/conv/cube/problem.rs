@@ -2,6 +2,7 @@
 
 use super::super::spec::{Call, Weighting};
 use super::groups::{By, Group, groups};
+use super::split::SEGMENT;
 use super::terms::{EdgesLaunch, Form};
 use super::weights::Panel;
 use burn::tensor::{DType, Shape};
@@ -212,13 +213,14 @@ impl<'a> Problem<'a> {
         let written = groups.iter().map(written).sum();
         let out = self.output_of(shape, written);
         let split = self.split(written);
+        let longest = split.as_ref().map_or(graph.edges(), |_| SEGMENT);
         for edges in self.panels(self.weights_of_an_edge()) {
             let nodes = self.nodes_of(&edges);
             let panel = self.panel(edges);
             for group in &groups {
-                self.launch_forward(&panel, &nodes, None, group, &out);
+                self.launch_forward(&panel, &nodes, longest, None, group, &out);
                 if split.is_some() {
-                    self.launch_forward(&panel, &nodes, split.as_ref(), group, &out);
+                    self.launch_forward(&panel, &nodes, longest, split.as_ref(), group, &out);
                 }
             }
         }

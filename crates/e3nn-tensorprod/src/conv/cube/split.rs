@@ -43,10 +43,13 @@ fn segments(graph: &Graph) -> (Vec<u32>, Vec<u32>) {
 }
 
 impl Problem<'_> {
-    /// The segments of a graph that has any; `written` columns of their sums are.
+    /// The segments of a graph that has any, where the device binds enough buffers; `written` columns of their sums are.
     pub(super) fn split(&self, written: usize) -> Option<Split> {
         let (ranges, table) = segments(&self.call.graph);
-        if ranges.is_empty() {
+        // One buffer more than other launches of the forward pass read.
+        let buffers = 6 + self.call.tangents.map(usize::from).iter().sum::<usize>();
+        let most = self.client().properties().hardware.max_bindings as usize;
+        if ranges.is_empty() || buffers > most {
             return None;
         }
         let upload = |list: &[u32]| upload_u32(self.client(), self.device(), list);
@@ -60,12 +63,13 @@ impl Problem<'_> {
         })
     }
 
-    /// Sums over the edges of a panel: of nodes, or of segments of a split.
+    /// Sums over the edges of a panel: of nodes, at most `longest` of them each, or of segments of a split.
     #[allow(unsafe_code)]
     pub(super) fn launch_forward(
         &self,
         panel: &Panel,
         nodes: &Range<usize>,
+        longest: usize,
         split: Option<&Split>,
         group: &Arc<Group>,
         out: &CubeTensor,
@@ -89,7 +93,7 @@ impl Problem<'_> {
                 out.clone().into_tensor_arg(),
                 rows.start,
                 rows.len(),
-                SEGMENT,
+                longest,
                 Arc::clone(group),
                 self.form,
                 self.elem(),
