@@ -18,18 +18,18 @@ const BOUND: f64 = 2e-6;
 #[test]
 fn matches_the_reference() {
     let mut random = Random::new(1);
-    for (mul, layout) in [(3_usize, Layout::MulIr), (40, Layout::IrMul)] {
-        let x = format!("{mul}x0e+{mul}x1o+{}x2e", mul.div_ceil(2));
-        let paths = paths(&x, "0e+1o+2e", "0e+1o+1e+2e", layout);
-        let graph = random.graph(9, 40);
-        for tangents in [NONE, ALL] {
-            let case = Case::new(2, paths.clone(), graph.clone(), tangents);
-            case.check(&device(), DType::F32, BOUND, ALL);
-        }
+    let x = "3x0e+3x1o+2x2e";
+    let mut cases = vec![(paths(x, "0e+1o+2e", "0e+1o+1e+2e", Layout::MulIr), 9, 40)];
+    for (mul, layout) in [
+        (1_usize, Layout::IrMul),
+        (32, Layout::MulIr),
+        (40, Layout::IrMul),
+    ] {
+        let x = format!("{mul}x1o");
+        cases.push((paths(&x, "0e+1o", "0e+1o+1e+2e", layout), 30, 300));
     }
-    for (mul, layout) in [(1_usize, Layout::IrMul), (32, Layout::MulIr)] {
-        let paths = paths(&format!("{mul}x1o"), "0e+1o", "0e+1o+1e+2e", layout);
-        let graph = random.graph(30, 300);
+    for (paths, nodes, edges) in cases {
+        let graph = random.graph(nodes, edges);
         for tangents in [NONE, ALL] {
             let case = Case::new(2, paths.clone(), graph.clone(), tangents);
             case.check(&device(), DType::F32, BOUND, ALL);
@@ -54,7 +54,9 @@ fn absent_tangents_and_untracked_inputs() {
     let graph = Random::new(5).graph(7, 60);
     let flags = |bits: usize| [0, 1, 2].map(|i| bits >> i & 1 == 1);
     for tangents in 0..8 {
-        for tracked in [0, 1, 2, 4, 7] {
+        // Inputs alone without tangents and with all of them.
+        let alone = matches!(tangents, 0 | 7);
+        for tracked in [7, 0, 1, 2, 4].into_iter().take(if alone { 5 } else { 1 }) {
             let case = Case::new(6, paths.clone(), graph.clone(), flags(tangents));
             case.check(&device(), DType::F32, BOUND, flags(tracked));
         }
