@@ -30,6 +30,7 @@ pub(super) fn gradients<F: Float>(
     let stop = select(start + run > edges.end, edges.end, start + run);
     let count = comptime!(group.out.len());
     let features = comptime!(group.x.len());
+    let pieces = comptime!(group.pieces.len());
 
     let mut g = Array::<F>::new(comptime!(count * form.parts()));
     let mut x = Array::<F>::new(features);
@@ -37,7 +38,9 @@ pub(super) fn gradients<F: Float>(
     let mut y = Array::<F>::new(comptime!(group.y.len()));
     let mut y_dot = Array::<F>::new(comptime!(group.y.len()));
     let mut to_x = Array::<F>::new(comptime!(features * form.parts()));
-    let mut to_w = Array::<F>::new(comptime!(form.parts()));
+    let mut w = Array::<F>::new(pieces);
+    let mut w_dot = Array::<F>::new(pieces);
+    let mut to_w = Array::<F>::new(comptime!(pieces * form.parts()));
     let mut current = 0usize.runtime();
     for edge in start..stop {
         let node = edges.destination(edge);
@@ -73,21 +76,27 @@ pub(super) fn gradients<F: Float>(
         for a in 0..comptime!(features * form.parts()) {
             to_x[a] = F::new(0.0_f32);
         }
+        // All reads are on their way before the first result is written: for all that a compiler knows, it could be read next.
         #[unroll]
-        for p in 0..comptime!(group.pieces.len()) {
-            let piece = comptime!(group.pieces[p].clone());
-            let column = comptime!(piece.weight) + channel;
-            let w = read::<F>(&edges.w, edge - edges.first_weight, column);
-            let w_dot = read::<F>(&edges.w_dot, edge - edges.first_weight, column);
+        for p in 0..pieces {
+            let column = comptime!(group.pieces[p].weight) + channel;
+            w[p] = read::<F>(&edges.w, edge - edges.first_weight, column);
+            if comptime!(form.w_dot) {
+                w_dot[p] = read::<F>(&edges.w_dot, edge - edges.first_weight, column);
+            }
             #[unroll]
             for part in 0..comptime!(form.parts()) {
-                to_w[part] = F::new(0.0_f32);
+                to_w[part * pieces + p] = F::new(0.0_f32);
             }
+        }
+        #[unroll]
+        for p in 0..pieces {
+            let piece = comptime!(group.pieces[p].clone());
             #[unroll]
             for i in 0..comptime!(piece.components.len()) {
                 let component = comptime!(piece.components[i].clone());
                 let a = comptime!(component.a);
-                // The pulls of the cotangents, all three of them.
+                // `p_a` and `ṗ_a`.
                 let mut pull = F::new(0.0_f32);
                 let mut pull_dot = F::new(0.0_f32);
                 #[unroll]
@@ -112,29 +121,33 @@ pub(super) fn gradients<F: Float>(
                         pull = fma(slope, g[count + c], pull);
                     }
                 }
-                to_w[0] = fma(x[a], pull, to_w[0]);
-                to_x[a] = fma(w, pull, to_x[a]);
+                to_w[p] = fma(x[a], pull, to_w[p]);
+                to_x[a] = fma(w[p], pull, to_x[a]);
                 if comptime!(form.dual()) {
-                    to_w[1] = fma(x[a], pull_dot, to_w[1]);
-                    to_x[features + a] = fma(w, pull_dot, to_x[features + a]);
+                    to_w[pieces + p] = fma(x[a], pull_dot, to_w[pieces + p]);
+                    to_x[features + a] = fma(w[p], pull_dot, to_x[features + a]);
                 }
                 if comptime!(form.x_dot) {
-                    to_w[0] = fma(x_dot[a], pull_dot, to_w[0]);
+                    to_w[p] = fma(x_dot[a], pull_dot, to_w[p]);
                 }
                 if comptime!(form.w_dot) {
-                    to_x[a] = fma(w_dot, pull_dot, to_x[a]);
+                    to_x[a] = fma(w_dot[p], pull_dot, to_x[a]);
                 }
             }
-            #[comptime]
-            if let ComptimeOption::Some(gw) = &mut gw {
-                let at = (edge - first_gw) * gw.stride(1) + column;
+        }
+        #[comptime]
+        if let ComptimeOption::Some(gw) = &mut gw {
+            let at = (edge - first_gw) * gw.stride(1) + channel;
+            #[unroll]
+            for p in 0..pieces {
+                let at = at + comptime!(group.pieces[p].weight);
                 #[unroll]
                 for part in 0..comptime!(form.parts()) {
                     let at = at + part * gw.stride(0);
-                    if comptime!(piece.adds) {
-                        gw[at] += to_w[part];
+                    if comptime!(group.pieces[p].adds) {
+                        gw[at] += to_w[part * pieces + p];
                     } else {
-                        gw[at] = to_w[part];
+                        gw[at] = to_w[part * pieces + p];
                     }
                 }
             }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 /// Multiply-adds that a kernel unrolls for an edge, about: what compiles in a fraction of a second.
 const UNROLLED: usize = 800;
-/// Values of the output of a channel that a kernel keeps in registers, tangents included.
-const REGISTERS: usize = 80;
+/// Values of the output of a channel that a kernel keeps in registers, tangents included: their sums, or, beside more
+/// of other values, their cotangents.
+const REGISTERS: [usize; 2] = [80, 72];
 
 /// Where a component of some channels lies in a row: that of channel `u` at `column + u · apart`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,11 +78,14 @@ pub(super) fn groups(paths: &Paths, by: By, parts: usize) -> Vec<Arc<Group>> {
         };
         (path.channels, place.first)
     });
-    let mut all = Builder::default();
+    let mut all = Builder {
+        registers: REGISTERS[usize::from(by == By::Input)] / parts,
+        ..Builder::default()
+    };
     for path in list {
         let mut c = 0;
         while c < path.dims[2] {
-            let end = all.room(path, c, parts);
+            let end = all.room(path, c);
             if end > c {
                 all.add(path, c..end);
                 c = end;
@@ -115,6 +119,8 @@ struct Builder {
     done: Vec<Arc<Group>>,
     open: Option<Group>,
     cost: usize,
+    /// Components of the output that a kernel holds.
+    registers: usize,
     /// Components that kernels so far write to.
     outputs: Vec<usize>,
     features: Vec<usize>,
@@ -124,14 +130,14 @@ struct Builder {
 impl Builder {
     /// Up to which component the open group takes a path from component `first` on; all of it, or, where a path alone is
     /// too much, a part.
-    fn room(&self, path: &Path, first: usize, parts: usize) -> usize {
+    fn room(&self, path: &Path, first: usize) -> usize {
         let (used, held) = match &self.open {
             Some(group) if group.channels != path.channels => return first,
             Some(group) => (self.cost, group.out.len()),
             None => (0, 0),
         };
         let fits = |end: usize| {
-            used + cost(path, first..end) <= UNROLLED && (held + end - first) * parts <= REGISTERS
+            used + cost(path, first..end) <= UNROLLED && held + end - first <= self.registers
         };
         let all = path.dims[2];
         if fits(all) {
@@ -276,7 +282,7 @@ mod tests {
             assert!(groups.len() <= expected, "{} kernels", groups.len());
             assert_eq!(of_groups(&groups), of_paths(paths));
             for group in &groups {
-                assert!(group.out.len() * parts <= REGISTERS);
+                assert!(group.out.len() * parts <= REGISTERS[0]);
             }
             // What is written first is not added to, and the rest is.
             for slots in [|g: &Group| g.x.clone(), |g: &Group| g.out.clone()] {
