@@ -304,8 +304,56 @@ impl Call {
         1 + usize::from(self.dual())
     }
 
+    /// Shapes of the gradients of features, harmonics, weights, and of the matrix, given the shapes of weights and matrix.
+    pub(crate) fn gradient_shapes(
+        &self,
+        [weights, matrix]: [[usize; 2]; 2],
+        wanted: [bool; 4],
+    ) -> ([[usize; 3]; 3], [usize; 2]) {
+        let [features, harmonics, _] = self.paths.dims();
+        let sizes = [
+            [self.graph.nodes(), features],
+            [self.graph.edges(), harmonics],
+            weights,
+        ];
+        let shape = |i: usize| {
+            let [rows, columns] = sizes[i];
+            [if wanted[i] { self.parts() } else { 0 }, rows, columns]
+        };
+        (
+            [0, 1, 2].map(shape),
+            if wanted[3] { matrix } else { [0, 0] },
+        )
+    }
+
     /// Whether there is a matrix that may have a gradient.
     pub(crate) fn has_matrix(&self) -> bool {
         self.weighting == Weighting::Product
+    }
+}
+
+/// Shapes and dtypes that the operations promise to Fusion.
+#[cfg(feature = "cube")]
+pub(super) mod promised {
+    use super::Call;
+    use core_tensor::ext::TensorSpec;
+
+    pub(crate) fn sums(x: &TensorSpec, call: &Call) -> TensorSpec {
+        let [_, _, width] = call.paths.dims();
+        let shape = [call.parts(), call.graph.nodes(), width];
+        TensorSpec::new(shape.into(), x.dtype)
+    }
+
+    pub(crate) fn gradients(
+        x: &TensorSpec,
+        w: &TensorSpec,
+        matrix: &TensorSpec,
+        wanted: [bool; 4],
+        call: &Call,
+    ) -> (TensorSpec, TensorSpec, TensorSpec, TensorSpec) {
+        let given = [w.shape.dims(), matrix.shape.dims()];
+        let (three, matrix) = call.gradient_shapes(given, wanted);
+        let [gx, gy, gw] = three.map(|shape| TensorSpec::new(shape.into(), x.dtype));
+        (gx, gy, gw, TensorSpec::new(matrix.into(), x.dtype))
     }
 }
