@@ -7,9 +7,9 @@ use core_tensor::assert_close;
 use core_tensor::dual::Dual;
 use e3nn_tensorprod::product::op::{Slot, partial, reference, weighted_part};
 use e3nn_tensorprod::product::{
-    ConnectionMode, Instruction, RowClasses, WeightRows, tensor_product,
+    ConnectionMode, Instruction, InstructionOrder, RowClasses, WeightRows, tensor_product,
 };
-use e3nn_tensorprod::{Irreps, ProductPlan, TensorProductConfig};
+use e3nn_tensorprod::{Irreps, ProductPlan, SortOrder, TensorProductConfig};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use rand::{Rng, SeedableRng};
@@ -312,6 +312,33 @@ fn fully_connected_products_of_many_copies() {
         3,
         "large, a row of weights each",
     );
+}
+
+/// So many values that units take several rows each.
+#[test]
+fn many_rows() {
+    let (features, harmonics) = (irreps("16x0e+16x1o"), irreps("0e+1o"));
+    let config = TensorProductConfig::depthwise(
+        &features,
+        &harmonics,
+        &features,
+        InstructionOrder::Found,
+        SortOrder::DegreeFirst,
+    );
+    let plan = config.plan().unwrap_or_else(|e| panic!("{e}"));
+    let batch = 4099;
+    for rows in [WeightRows::PerRow, by_class(batch)] {
+        for slot in [Slot::In1, Slot::Out, Slot::Weight] {
+            let run = |device: &Device, dtype| {
+                let of = |s: Slot| draw(s as u64, shape(&plan, &rows, batch, s), device, dtype);
+                partial(&plan, slot, slot.others().map(of), &rows).into_data()
+            };
+            let got = run(&device(), DType::F32);
+            let want = run(&Device::flex(), DType::F64);
+            let scale = want.iter::<f64>().fold(1e-3_f64, |m, x| m.max(x.abs()));
+            assert_close!(got, want, 3e-6, 3e-6 * scale, "{rows:?}, {slot:?}");
+        }
+    }
 }
 
 #[test]

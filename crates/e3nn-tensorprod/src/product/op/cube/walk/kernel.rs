@@ -151,48 +151,73 @@ fn over_seconds<F: Float>(
     }
 }
 
-/// What a path adds to one value of the result from one row of the batch: `Σ C Σ_u x Σ_v y Σ_f w g`, without the sums over what the
-/// unit has one of, and the factor that is computed.
+/// `Σ_u x Σ_v y Σ_f w g`.
 #[cube]
-fn terms<F: Float>(
+fn over_firsts<F: Float>(
+    operands: &Operands<F>,
+    path: PathAt,
+    places: Places,
+    own: Copies,
+    #[comptime] walk: Walk,
+) -> F {
+    if comptime!(walk.one_u()) {
+        let x = factor::<F>(&operands.x, places.x + own.u * path.d1);
+        x * over_seconds::<F>(operands, path, places, own, own.u, walk)
+    } else {
+        let mut to = path.m1;
+        if comptime!(walk.triangle() && walk.one_v()) {
+            to = own.v;
+        }
+        let mut sum = F::new(0.0_f32);
+        for u in 0..to {
+            let x = factor::<F>(&operands.x, places.x + u * path.d1);
+            let inner = over_seconds::<F>(operands, path, places, own, u, walk);
+            sum = fma(x, inner, sum);
+        }
+        sum
+    }
+}
+
+/// What a path adds to the values of the unit, in rows of the batch from `first` on: `Σ C Σ_u x Σ_v y Σ_f w g`, without the sums
+/// over what the unit has one of, and the factor that is computed. A symbol is looked up once for all rows.
+#[cube]
+fn add_terms<F: Float>(
+    sums: &mut Array<F>,
     operands: &Operands<F>,
     numbers: &Tensor<F>,
     whole: &Tensor<u32>,
+    rows: &ComptimeOption<&Tensor<u32>>,
     sizes: Sizes,
     path: PathAt,
     own: Copies,
-    row: usize,
-    weight_row: usize,
+    first: usize,
     #[comptime] walk: Walk,
-) -> F {
-    let mut sum = F::new(0.0_f32);
+) {
     for e in path.from..path.to {
         let packed = whole[sizes.entries + e];
-        let places = Places {
-            x: row * sizes.width1 + path.o1 + usize::cast_from(packed & 255u32),
-            y: row * sizes.width2 + path.o2 + usize::cast_from((packed >> 8u32) & 255u32),
-            w: weight_row * sizes.width_w + path.weight,
-            g: row * sizes.width3 + path.o3 + usize::cast_from(packed >> 16u32),
-        };
-        if comptime!(walk.one_u()) {
-            let x = factor::<F>(&operands.x, places.x + own.u * path.d1);
-            let inner = over_seconds::<F>(operands, path, places, own, own.u, walk);
-            sum = fma(numbers[e], x * inner, sum);
-        } else {
-            let mut to = path.m1;
-            if comptime!(walk.triangle() && walk.one_v()) {
-                to = own.v;
-            }
-            let mut part = F::new(0.0_f32);
-            for u in 0..to {
-                let x = factor::<F>(&operands.x, places.x + u * path.d1);
-                let inner = over_seconds::<F>(operands, path, places, own, u, walk);
-                part = fma(x, inner, part);
-            }
-            sum = fma(numbers[e], part, sum);
+        let i = path.o1 + usize::cast_from(packed & 255u32);
+        let j = path.o2 + usize::cast_from((packed >> 8u32) & 255u32);
+        let k = path.o3 + usize::cast_from(packed >> 16u32);
+        let symbol = numbers[e];
+        #[unroll]
+        for r in 0..comptime!(walk.lines) {
+            // Past the last row, that row again, which is not written.
+            let row = select(first + r < sizes.batch, first + r, sizes.batch - 1);
+            let weight_row = #[comptime]
+            match rows {
+                ComptimeOption::Some(rows) => usize::cast_from(rows[row]),
+                ComptimeOption::None => row * sizes.weight_step,
+            };
+            let places = Places {
+                x: row * sizes.width1 + i,
+                y: row * sizes.width2 + j,
+                w: weight_row * sizes.width_w + path.weight,
+                g: row * sizes.width3 + k,
+            };
+            let value = over_firsts::<F>(operands, path, places, own, walk);
+            sums[r] = fma(symbol, value, sums[r]);
         }
     }
-    sum
 }
 
 /// The sum over places `from..to` in the list of rows of what a path adds to a weight.
@@ -255,13 +280,17 @@ pub(super) fn partial<F: Float>(
         terminate!();
     }
     let record = COLUMN * (ABSOLUTE_POS % sizes.reached);
-    let line = ABSOLUTE_POS / sizes.reached;
+    let line = ABSOLUTE_POS / sizes.reached * comptime!(walk.lines);
     let column = usize::cast_from(whole[record]);
     let first = usize::cast_from(whole[record + 1]);
     let count = usize::cast_from(whole[record + 2]);
     let copy = usize::cast_from(whole[record + 3]);
     let component = usize::cast_from(whole[record + 4]);
-    let mut sum = F::new(0.0_f32);
+    let mut sums = Array::<F>::new(comptime!(walk.lines));
+    #[unroll]
+    for r in 0..comptime!(walk.lines) {
+        sums[r] = F::new(0.0_f32);
+    }
     for n in 0..count {
         let number = usize::cast_from(whole[sizes.list + first + n]);
         let path = path_at(whole, sizes, number, component);
@@ -283,23 +312,24 @@ pub(super) fn partial<F: Float>(
             let each = (end - begin).div_ceil(sizes.chunks);
             let from = begin + chunk * each;
             let to = select(from + each < end, from + each, end);
-            sum += weight_terms::<F>(
+            sums[0] += weight_terms::<F>(
                 operands, numbers, whole, &rows, sizes, path, own, from, to, walk,
             );
         } else {
-            let weight_row = #[comptime]
-            match &rows {
-                ComptimeOption::Some(rows) => usize::cast_from(rows[line]),
-                ComptimeOption::None => line * sizes.weight_step,
-            };
-            sum += terms::<F>(
-                operands, numbers, whole, sizes, path, own, line, weight_row, walk,
+            add_terms::<F>(
+                &mut sums, operands, numbers, whole, &rows, sizes, path, own, line, walk,
             );
         }
     }
-    let at = line * sizes.width + column;
-    if sizes.adds > 0 {
-        sum += out[at];
+    #[unroll]
+    for r in 0..comptime!(walk.lines) {
+        let at = (line + r) * sizes.width + column;
+        let mut sum = sums[r];
+        if comptime!(walk.lines == 1) || line + r < sizes.batch {
+            if sizes.adds > 0 {
+                sum += out[at];
+            }
+            out[at] = sum;
+        }
     }
-    out[at] = sum;
 }

@@ -19,6 +19,9 @@ use std::sync::Arc;
 pub(super) const COLUMN: usize = 5;
 pub(super) const PATH: usize = 11;
 
+/// Rows that a unit has in large launches.
+const LINES: usize = 4;
+
 /// Paths that share a launch.
 pub(super) struct Group<'a> {
     pub(super) mode: ConnectionMode,
@@ -65,7 +68,10 @@ impl Call<'_> {
             zeros(client, &self.beside.device, shape, dtype)
         });
         let target = parts.as_ref().unwrap_or(out);
-        let units = height * chunks * layout.reached;
+        // Several rows to a unit, where enough units remain.
+        let spread = height * layout.reached >= LINES * BUSY;
+        let lines = if spread && !summed { LINES } else { 1 };
+        let units = (height * chunks).div_ceil(lines) * layout.reached;
         let dim = CubeDim::new(client, units);
         let arg = |slot: Slot| {
             let operand = self.operand(slot).cloned();
@@ -110,6 +116,7 @@ impl Call<'_> {
                 mode: group.mode,
                 weighted: group.weighted,
                 summed,
+                lines,
             },
             dtype_to_storage_type(dtype),
         );

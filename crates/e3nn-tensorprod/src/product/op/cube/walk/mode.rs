@@ -12,6 +12,8 @@ pub(super) struct Walk {
     pub(super) weighted: bool,
     /// Whether a row of weights is summed over the rows of the batch that share it.
     pub(super) summed: bool,
+    /// Rows of the result that a unit has; 1 where rows are summed.
+    pub(super) lines: usize,
 }
 
 impl Walk {
