@@ -160,6 +160,53 @@ fn golden_values() {
 }
 
 #[test]
+fn golden_values_and_slopes_of_other_packages() {
+    let golden = Golden::open("radial_others");
+    let (r, r0) = (golden.values("r"), golden.values("agnesi_r0"));
+    let agnesi = |transform: AgnesiTransform| -> Box<dyn Fn(Dual<2>) -> Dual<2>> {
+        let r0 = Dual::constant(column(&r0, DType::F64));
+        Box::new(move |r| transform.forward(r, r0.clone()))
+    };
+    let other = AgnesiTransform {
+        q: 2.0,
+        p: 5.0,
+        a: 0.7,
+    };
+    let functions: [Function; 7] = [
+        (
+            "gaussian_0_5_9",
+            Box::new(|r| gaussian_smearing(r, 0.0, 5.0, 9, 1.0)),
+        ),
+        (
+            "gaussian_1_4_20",
+            Box::new(|r| gaussian_smearing(r, 1.0, 4.0, 20, 1.0)),
+        ),
+        (
+            "expnormal_5_50",
+            Box::new(|r| ExpNormal::new(0.0, 5.0, 50).forward(r)),
+        ),
+        (
+            "expnormal_3_8",
+            Box::new(|r| ExpNormal::new(0.0, 3.0, 8).forward(r)),
+        ),
+        ("chebyshev_5_10", Box::new(|r| chebyshev(r, 5.0, 10))),
+        ("agnesi", agnesi(AgnesiTransform::default())),
+        ("agnesi_2_5_07", agnesi(other)),
+    ];
+    let ones = column(&vec![1.0; r.len()], DType::F64);
+    for (name, f) in &functions {
+        let got = f(Dual::new(column(&r, DType::F64), ones.clone()));
+        let slope = got.tangent.expect("a tangent");
+        for (name, got) in [(name.to_string(), got.value), (format!("d_{name}"), slope)] {
+            let want = golden.values(&name);
+            let scale = want.iter().fold(1.0_f64, |m, x| m.max(x.abs()));
+            let d = differences(&values(got), &want, 1e-12, 1e-12 * scale);
+            assert_eq!(d.worst, None, "{name}: {d}");
+        }
+    }
+}
+
+#[test]
 fn tangents_and_gradients_against_finite_differences() {
     let r = [0.03, 0.4, 1.05, 1.7, 2.61, 3.3, 4.4, 4.97, 5.2, 6.0];
     for (name, f) in catalogue() {

@@ -11,7 +11,7 @@ use crate::irreps::Irreps;
 use crate::product::{ConnectionMode, WeightRows};
 use core::mem::MaybeUninit;
 use core::ops::Range;
-use core_tensor::cpu::{Isa, Kernel, Real, Storage, for_each_task};
+use core_tensor::cpu::{Real, Storage, for_each_task};
 use core_tensor::ext::flex::Output;
 
 /// Values of a block's rows, at most about: what is turned stays in the second-level cache.
@@ -101,12 +101,11 @@ fn mixed<T: Real + Storage<Compute = T>>(call: &Call<'_, T>, from: Slot) -> Vec<
     let (sources, targets) = (copies(irreps(from)), copies(irreps(to)));
     let (mixes, numel) = (mixes(call), plan.weight_numel());
     let all = blocks(call.spec, height(call));
-    let isa = Isa::detect();
     let mut output = Output::<T>::new(call.spec.batch * call.width(to));
     let rows = output.rows(call.width(to));
     for_each_task(all.len(), |i| {
         let block = &all[i];
-        let source = turned(isa, call, from, &sources, block);
+        let source = turned(call, from, &sources, block);
         let w = &call.operand(Slot::Weight)[block.weight_row * numel..][..numel];
         let mut result = Vec::new();
         for (n, target) in targets.iter().enumerate() {
@@ -134,11 +133,7 @@ fn mixed<T: Real + Storage<Compute = T>>(call: &Call<'_, T>, from: Slot) -> Vec<
             for (r, values) in result.chunks_exact(target.range.len().max(1)).enumerate() {
                 // SAFETY: every row is in one block, and blocks of irreps do not overlap.
                 let row = unsafe { rows.piece(block.row(r), target.range.clone()) };
-                isa.run(Back {
-                    values,
-                    copies: target,
-                    row,
-                });
+                turn_back(values, target, row);
             }
         }
     });
@@ -151,15 +146,14 @@ fn weights<T: Real + Storage<Compute = T>>(call: &Call<'_, T>) -> Vec<T> {
     let plan = &call.spec.plan;
     let (inputs, outputs) = (copies(plan.irreps_in1()), copies(plan.irreps_out()));
     let mixes = mixes(call);
-    let isa = Isa::detect();
     summed(
         call.spec,
         &blocks(call.spec, height(call)),
         1,
         |blocks, sum| {
             for block in blocks {
-                let x = turned(isa, call, Slot::In1, &inputs, block);
-                let g = turned(isa, call, Slot::Out, &outputs, block);
+                let x = turned(call, Slot::In1, &inputs, block);
+                let g = turned(call, Slot::Out, &outputs, block);
                 for mix in &mixes {
                     let (input, output) = (&inputs[mix.input], &outputs[mix.output]);
                     let at = |values, copies: &Copies| -> Matrix<'_, T> {
@@ -178,70 +172,33 @@ fn weights<T: Real + Storage<Compute = T>>(call: &Call<'_, T>) -> Vec<T> {
 
 /// The rows of a block with the copies of every irrep turned to `[dim, mul]`: those of the first irrep for all rows,
 /// then those of the next.
-fn turned<T: Real>(
-    isa: Isa,
-    call: &Call<'_, T>,
-    slot: Slot,
-    all: &[Copies],
-    block: &Block<'_>,
-) -> Vec<T> {
+fn turned<T: Real>(call: &Call<'_, T>, slot: Slot, all: &[Copies], block: &Block<'_>) -> Vec<T> {
     let (width, operand) = (call.width(slot), call.operand(slot));
     let mut out = vec![T::ZERO; block.len() * width];
-    isa.run(Turn {
-        operand,
-        width,
-        all,
-        block,
-        out: &mut out,
-    });
-    out
-}
-
-struct Turn<'a, T> {
-    operand: &'a [T],
-    width: usize,
-    all: &'a [Copies],
-    block: &'a Block<'a>,
-    out: &'a mut [T],
-}
-
-impl<T: Real> Kernel for Turn<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let Self {
-            operand,
-            width,
-            all,
-            block,
-            out,
-        } = self;
-        for copies in all.iter().filter(|copies| !copies.range.is_empty()) {
-            let part = &mut out[block.len() * copies.range.start..];
-            let size = copies.range.len();
-            for (r, to) in part.chunks_exact_mut(size).take(block.len()).enumerate() {
-                let row = &operand[block.row(r) * width..][copies.range.clone()];
-                match copies.dim {
-                    1 => to.copy_from_slice(row),
-                    3 => split::<T, 3>(row, to),
-                    5 => split::<T, 5>(row, to),
-                    7 => split::<T, 7>(row, to),
-                    dim => {
-                        for (c, to) in to.chunks_exact_mut(copies.mul).enumerate() {
-                            for (to, copy) in to.iter_mut().zip(row.chunks_exact(dim)) {
-                                *to = copy[c];
-                            }
+    for copies in all.iter().filter(|copies| !copies.range.is_empty()) {
+        let part = &mut out[block.len() * copies.range.start..];
+        let size = copies.range.len();
+        for (r, to) in part.chunks_exact_mut(size).take(block.len()).enumerate() {
+            let row = &operand[block.row(r) * width..][copies.range.clone()];
+            match copies.dim {
+                1 => to.copy_from_slice(row),
+                3 => split::<T, 3>(row, to),
+                5 => split::<T, 5>(row, to),
+                7 => split::<T, 7>(row, to),
+                dim => {
+                    for (c, to) in to.chunks_exact_mut(copies.mul).enumerate() {
+                        for (to, copy) in to.iter_mut().zip(row.chunks_exact(dim)) {
+                            *to = copy[c];
                         }
                     }
                 }
             }
         }
     }
+    out
 }
 
 /// `[mul, D]` to `[D, mul]`.
-#[inline(always)]
 fn split<T: Copy, const D: usize>(row: &[T], to: &mut [T]) {
     let (copies, _) = row.as_chunks::<D>();
     for (c, to) in to.chunks_exact_mut(copies.len()).enumerate() {
@@ -252,34 +209,18 @@ fn split<T: Copy, const D: usize>(row: &[T], to: &mut [T]) {
 }
 
 /// `[dim, mul]` back to `[mul, dim]`.
-struct Back<'a, T> {
-    values: &'a [T],
-    copies: &'a Copies,
-    row: &'a mut [MaybeUninit<T>],
-}
-
-impl<T: Real> Kernel for Back<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let Self {
-            values,
-            copies,
-            row,
-        } = self;
-        match copies.dim {
-            1 => {
-                row.write_copy_of_slice(values);
-            }
-            3 => join::<T, 3>(values, row),
-            5 => join::<T, 5>(values, row),
-            7 => join::<T, 7>(values, row),
-            dim => {
-                for (c, values) in values.chunks_exact(copies.mul).enumerate() {
-                    for (copy, &value) in row.chunks_exact_mut(dim).zip(values) {
-                        copy[c].write(value);
-                    }
+fn turn_back<T: Real>(values: &[T], copies: &Copies, row: &mut [MaybeUninit<T>]) {
+    match copies.dim {
+        1 => {
+            row.write_copy_of_slice(values);
+        }
+        3 => join::<T, 3>(values, row),
+        5 => join::<T, 5>(values, row),
+        7 => join::<T, 7>(values, row),
+        dim => {
+            for (c, values) in values.chunks_exact(copies.mul).enumerate() {
+                for (copy, &value) in row.chunks_exact_mut(dim).zip(values) {
+                    copy[c].write(value);
                 }
             }
         }
@@ -287,7 +228,6 @@ impl<T: Real> Kernel for Back<'_, T> {
 }
 
 /// `[D, mul]` to `[mul, D]`.
-#[inline(always)]
 fn join<T: Copy, const D: usize>(values: &[T], row: &mut [MaybeUninit<T>]) {
     let (copies, _) = row.as_chunks_mut::<D>();
     let mul = copies.len();
