@@ -2,7 +2,7 @@
 
 use super::FrameLayout;
 use super::aligned::Aligned;
-use super::op::wigner_offset;
+use super::op::{PathForm, wigner_offset};
 use crate::product::{Engine, ProductPlan};
 
 /// How products with the harmonics of edges are computed.
@@ -60,108 +60,130 @@ pub(super) struct Setting {
     pub(super) lmax: usize,
 }
 
-// Rates of one thread in f32, measured by `cargo bench --bench edge_product -- --rates` on a virtual machine with AVX-512 at
-// 2.x GHz. Only their ratios decide.
+// Nanoseconds of one thread in f32, fitted to the times of `cargo bench -p e3nn-tensorprod --bench edge_product -- --fit` on a virtual
+// machine with AVX-512 (an Intel Xeon shared with other work). Of the estimates, those with shared weights were within 15 % of
+// the times, the others within a factor of 2; what was chosen took at most 1.2 times the time of the other plan. Only ratios decide.
 
-/// Multiplications and additions per nanosecond of the product kernels where pairs feed one copy each.
-const PAIRS: f64 = 12.0;
-/// The same where weights are applied in tiles.
-const TILES: f64 = 35.0;
-/// Of products of matrices.
-const GEMM: f64 = 70.0;
-/// Of rotations into frames and back, and of what is done channel by channel.
-const ROTATE: f64 = 20.0;
-/// Of the recursions that make harmonics and Wigner matrices.
-const RECURSION: f64 = 4.0;
-/// Bytes per nanosecond between caches and memory.
-const BYTES: f64 = 8.0;
+/// The direct plan: a call; a harmonic.
+const DIRECT_CALL: f64 = 12e3;
+const HARMONIC: f64 = 2.0;
+/// A multiplication or addition with symbols, and in tiles of weights.
+const SYMBOL: f64 = 0.045;
+const TILE: f64 = 0.0105;
+/// A value read or written by the direct plan.
+const DIRECT_VALUE: f64 = 0.4;
+/// Frames: a call; a value of the Wigner matrices.
+const FRAMES_CALL: f64 = 120e3;
+const WIGNER: f64 = 1.0;
+/// The plan in frames, given these: a call.
+const FRAME_CALL: f64 = 20e3;
+/// A rotation: an order of a block, a multiplication or addition (of whole lanes), a value read or written.
+const ROW: f64 = 10.0;
+const ROTATION: f64 = 0.0125;
+const VALUE: f64 = 0.26;
+/// A multiplication or addition where matrices are put together (which are read again), and where they are applied.
+const MATRIX: f64 = 3.8;
+const PRODUCT: f64 = 0.0042;
+/// A row of weights applied to an order of a copy, with weights of every edge; a value where copies are not mixed.
+const CONTACT: f64 = 2.2;
+const COPY: f64 = 0.3;
 
-fn step(name: &'static str, flops: f64, rate: f64, values: f64) -> CostStep {
-    let bytes = 4.0 * values;
+/// Copies that rotations work on at a time.
+const LANES: usize = 32;
+
+fn step(name: &'static str, flops: f64, values: f64, nanoseconds: f64) -> CostStep {
     CostStep {
         name,
         flops,
-        bytes,
-        nanoseconds: flops / rate + bytes / BYTES,
+        bytes: 4.0 * values,
+        nanoseconds,
     }
 }
 
 /// The direct plan.
 pub(super) fn direct(plan: &ProductPlan, setting: &Setting) -> PlanCost {
     let cost = plan.explain();
-    let harmonics = plan.irreps_in2().dim() as f64;
-    let layers = setting.layers as f64;
     let flops = |engine: Engine, parts: [usize; 3]| {
         let paths = cost.paths.iter().filter(|path| path.engine == engine);
         let each = paths.map(|path| (0..3).map(|i| parts[i] * path.flops[i]).sum::<usize>());
         each.sum::<usize>() as f64
     };
     let tiles = flops(Engine::Tiles, [0, 0, 1]);
-    let pairs = flops(Engine::Tiles, [1, 1, 0]) + flops(Engine::Pairs, [1, 1, 1]);
+    let symbols = flops(Engine::Tiles, [1, 1, 0]) + flops(Engine::Pairs, [1, 1, 1]);
     let weights = if setting.shared { 0 } else { cost.weights };
+    let values = (cost.values + weights) as f64;
+    let harmonics = plan.irreps_in2().dim() as f64 / setting.layers as f64;
+    let call = DIRECT_CALL / setting.edges as f64;
     PlanCost {
         steps: vec![
             step(
                 "harmonics",
-                8.0 * harmonics / layers,
-                RECURSION,
-                harmonics / layers,
+                8.0 * harmonics,
+                harmonics,
+                HARMONIC * harmonics,
             ),
-            step("symbols", pairs, PAIRS, (cost.values + weights) as f64),
-            step("weights", tiles, TILES, 0.0),
+            step(
+                "symbols",
+                symbols,
+                values,
+                call + SYMBOL * symbols + DIRECT_VALUE * values,
+            ),
+            step("weights", tiles, 0.0, TILE * tiles),
         ],
     }
 }
 
 /// The plan in frames.
 pub(super) fn in_frames(aligned: &Aligned, plan: &ProductPlan, setting: &Setting) -> PlanCost {
-    let layers = setting.layers as f64;
+    let (edges, layers) = (setting.edges as f64, setting.layers as f64);
     let [inputs, outputs] = [&aligned.inputs, &aligned.outputs];
-    let matrices = wigner_offset(setting.lmax + 1) as f64;
+    let wigner = wigner_offset(setting.lmax + 1) as f64;
     let rotation = |name, layout: &FrameLayout| {
-        let values = layout.irreps().dim() + layout.dim();
-        step(name, rotation(layout), ROTATE, values as f64 + matrices)
+        let (mut rows, mut flops, mut lanes) = (0, 0, 0);
+        for block in layout.irreps() {
+            let n = block.irrep.dim();
+            let kept = n.min(2 * layout.mmax() + 1);
+            rows += kept;
+            flops += 2 * block.mul * n * kept;
+            lanes += 2 * block.mul.next_multiple_of(LANES) * n * kept;
+        }
+        let values = (layout.irreps().dim() + layout.dim()) as f64;
+        let time = ROW * rows as f64 + ROTATION * lanes as f64 + VALUE * values;
+        step(name, flops as f64, values + wigner, time)
     };
     let local = (inputs.dim() + outputs.dim()) as f64;
+    let paths = |name, form: &PathForm, weights: usize| {
+        let values = local + weights as f64;
+        let mixes = form.terms.iter().any(|term| term.mixes);
+        let copies = if mixes { 0.0 } else { COPY * values };
+        let time = CONTACT * form.rows() as f64 + copies;
+        step(name, form.flops() as f64, values, time)
+    };
+    let made = (FRAMES_CALL / edges + WIGNER * wigner) / layers;
     let mut steps = vec![
         step(
             "frames",
-            15.0 * matrices / layers,
-            RECURSION,
-            4.0 * matrices / layers,
+            15.0 * wigner / layers,
+            4.0 * wigner / layers,
+            made,
         ),
         rotation("rotate", inputs),
     ];
+    steps[1].nanoseconds += FRAME_CALL / edges;
     if setting.shared {
         if let Some((mix, spread)) = &aligned.mix {
-            let per_edge = setting.edges as f64;
-            let values = (2 * mix.numel + spread.numel) as f64 / per_edge;
-            steps.push(step(
-                "matrices",
-                spread.flops() as f64 / per_edge,
-                ROTATE,
-                values,
-            ));
-            steps.push(step("orders", mix.flops() as f64, GEMM, local));
+            let flops = spread.flops() as f64 / edges;
+            let values = (2 * mix.numel + spread.numel) as f64 / edges;
+            steps.push(step("matrices", flops, values, MATRIX * flops));
+            let flops = mix.flops() as f64;
+            steps.push(step("orders", flops, local, PRODUCT * flops));
         }
-        if let Some((form, _)) = &aligned.single {
-            let values = local + form.numel as f64;
-            steps.push(step("copies", form.flops() as f64, ROTATE, values));
+        if let Some((form, places)) = &aligned.single {
+            steps.push(paths("copies", form, places.len()));
         }
     } else {
-        let values = local + plan.weight_numel() as f64;
-        let flops = aligned.per_edge.flops() as f64;
-        steps.push(step("paths", flops, ROTATE, values));
+        steps.push(paths("paths", &aligned.per_edge, plan.weight_numel()));
     }
     steps.push(rotation("rotate back", outputs));
     PlanCost { steps }
-}
-
-/// Multiplications and additions of a rotation.
-fn rotation(layout: &FrameLayout) -> f64 {
-    let blocks = layout.irreps().iter().map(|block| {
-        let n = block.irrep.dim();
-        2 * block.mul * n * n.min(2 * layout.mmax() + 1)
-    });
-    blocks.sum::<usize>() as f64
 }

@@ -41,7 +41,8 @@ pub struct EdgeFrames<V = Tensor<2>> {
 }
 
 impl<V: Value<2>> EdgeFrames<V> {
-    /// The frames of `vectors` `[edges, 3]`, for degrees up to `lmax`.
+    /// The frames of `vectors` `[edges, 3]`, for degrees up to `lmax`. Whether a vector is zero is read back once, for which a
+    /// GPU is waited for.
     ///
     /// # Panics
     /// If the shape is not `[edges, 3]`.

@@ -4,6 +4,10 @@ use super::super::FrameLayout;
 use core::ops::Range;
 
 /// One product of matrices of a [`Mix`]: `y[outputs] ± = x[inputs] · W`, `W` row-major.
+#[cfg_attr(
+    not(feature = "flex"),
+    allow(dead_code, reason = "the CPU kernel asks which term comes first")
+)]
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Term {
     pub(crate) inputs: Range<usize>,

@@ -103,6 +103,7 @@ impl Form {
 }
 
 /// Everything about a partial derivative that is no tensor.
+#[cfg(feature = "flex")]
 #[derive(Debug, Clone)]
 pub(crate) struct Spec {
     pub(crate) form: Form,

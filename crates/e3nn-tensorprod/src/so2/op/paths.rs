@@ -43,4 +43,13 @@ impl PathForm {
         });
         terms.sum()
     }
+
+    /// Rows of weights applied to a component of a copy, per edge.
+    pub(crate) fn rows(&self) -> usize {
+        let terms = self.terms.iter().map(|term| {
+            let copies = if term.mixes { term.mul[0] } else { 1 };
+            copies * term.contacts.len()
+        });
+        terms.sum()
+    }
 }

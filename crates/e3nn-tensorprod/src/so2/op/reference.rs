@@ -64,6 +64,7 @@ fn global_places(layout: &FrameLayout) -> Vec<usize> {
 }
 
 fn into_frame(layout: &FrameLayout, lmax: usize, x: Tensor<2>, d: Tensor<2>) -> Tensor<2> {
+    let x = scalars_times(x, layout, &d);
     let x = IrrepsTensor::new(x, layout.irreps().clone(), layout.layout());
     let rotated = x.rotate(&wigner(&d, lmax)).to_layout(Layout::MulIr);
     columns(rotated.into_values(), global_places(layout))
@@ -76,7 +77,21 @@ fn out_of_frame(layout: &FrameLayout, lmax: usize, d: Tensor<2>, y: Tensor<2>) -
     }
     let y = IrrepsTensor::new(columns(y, list), layout.irreps().clone(), Layout::MulIr);
     let back = y.rotate_back(&wigner(&d, lmax));
-    back.to_layout(layout.layout()).into_values()
+    scalars_times(back.to_layout(layout.layout()).into_values(), layout, &d)
+}
+
+/// Blocks of degree 0 times the matrices of degree 0: 1 for rotations, 0 for tangents of rotations. Those of an
+/// [`IrrepsTensor`] do not see their matrices.
+fn scalars_times(x: Tensor<2>, layout: &FrameLayout, d: &Tensor<2>) -> Tensor<2> {
+    let blocks = layout.irreps().iter();
+    let marks = blocks.flat_map(|b| {
+        let scalar = f64::from(u8::from(b.irrep.l() == 0));
+        core::iter::repeat_n(scalar, b.dim())
+    });
+    let marks: Vec<f64> = marks.collect();
+    let marks = crate::rotation::constant(marks, [1, layout.irreps().dim()], &x);
+    let factor = d.clone().narrow(1, 0, 1);
+    x * (factor * marks.clone() + (-marks + 1.0))
 }
 
 /// Ranges of columns, zeros between them.
@@ -173,4 +188,81 @@ fn matrices(spread: &Spread, w: Tensor<2>) -> Tensor<2> {
         out = out + w.clone().select(1, places(at, &w)) * values;
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::trilinear as kernel;
+    use super::*;
+    use crate::product::TensorProductConfig;
+    use crate::sh::Normalization;
+    use crate::so2::aligned::Aligned;
+    use burn::tensor::{DType, Device, Distribution};
+    use core_tensor::assert_close;
+
+    /// Values and gradients of both operands, by the kernels and here.
+    fn agrees(form: &Form, slot: Slot, edges: usize) {
+        let device = Device::flex().autodiff();
+        let random = |shape: [usize; 2]| {
+            Tensor::<2>::random(shape, Distribution::Default, (&device, DType::F64))
+        };
+        let operands = slot.others().map(|other| {
+            let shape = form.shape(other, edges);
+            if matches!(form, Form::Spread(_)) && other == Slot::Input {
+                Tensor::ones(shape, (&device, DType::F64))
+            } else {
+                random(shape).require_grad()
+            }
+        });
+        let cotangent = random(form.shape(slot, edges));
+        let run = |f: fn(&Form, Slot, [Tensor<2>; 2]) -> Tensor<2>| {
+            let out = f(form, slot, operands.clone());
+            let grads = (out.clone() * cotangent.clone()).sum().backward();
+            let gradients = operands.each_ref().map(|operand| operand.grad(&grads));
+            (out, gradients)
+        };
+        let ((got, gots), (want, wants)) = (run(kernel), run(trilinear));
+        assert_close!(got, want, 0.0, 1e-12, "{form:?} {slot:?}");
+        for (got, want) in gots.into_iter().zip(wants) {
+            if let (Some(got), Some(want)) = (got, want) {
+                assert_close!(got, want, 0.0, 1e-11, "gradient of {form:?} {slot:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn kernels_match_plain_tensor_operations() {
+        let irreps = "3x0e+2x1o+33x2e+1x1e+0x2o".parse().expect("irreps");
+        for mmax in [None, Some(1)] {
+            for layout in [Layout::MulIr, Layout::IrMul] {
+                let layout = FrameLayout::new(&irreps, mmax).with_layout(layout);
+                let form = Form::Rotate { layout, lmax: 3 };
+                agrees(&form, Slot::Output, 7);
+                agrees(&form, Slot::Input, 7);
+            }
+            let harmonics = "0e+1o+2e".parse().expect("irreps");
+            let products = [
+                TensorProductConfig::fully_connected(&irreps, &harmonics, &irreps),
+                TensorProductConfig::depthwise(
+                    &irreps,
+                    &harmonics,
+                    &irreps,
+                    Default::default(),
+                    Default::default(),
+                ),
+            ];
+            for product in products {
+                let plan = product.plan().expect("a product");
+                let aligned = Aligned::new(&plan, Normalization::Component, mmax).expect("paths");
+                agrees(&Form::Paths(aligned.per_edge), Slot::Output, 5);
+                if let Some((mix, spread)) = aligned.mix {
+                    agrees(&Form::Mix(mix), Slot::Output, 300);
+                    agrees(&Form::Spread(spread), Slot::Output, 1);
+                }
+                if let Some((single, _)) = aligned.single {
+                    agrees(&Form::Paths(single), Slot::Output, 5);
+                }
+            }
+        }
+    }
 }

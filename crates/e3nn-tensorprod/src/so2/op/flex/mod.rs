@@ -5,6 +5,7 @@ mod mix;
 mod paths;
 mod rotate;
 mod spread;
+mod transpose;
 
 use super::{Form, FrameBackend, Spec};
 use burn::tensor::DType;

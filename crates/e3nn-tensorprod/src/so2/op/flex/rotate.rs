@@ -1,6 +1,7 @@
 //! Features into frames and back, and the gradient of the Wigner matrices.
 
 use super::super::{Slot, wigner_offset};
+use super::transpose::{to_components, to_copies};
 use super::{L, TASK, dot, fma, load};
 use crate::so2::FrameLayout;
 use crate::tensor::Layout;
@@ -96,7 +97,7 @@ impl<T: Real> Kernel for Edges<'_, T> {
 
     #[inline(always)]
     fn run(self) {
-        let values = |block: &Block| block.mul.next_multiple_of(L) * (2 * block.l + 1);
+        let values = |block: &Block| block.stride().max(2 * L) * (2 * block.l + 1);
         let largest = self.blocks.iter().map(values).max().unwrap_or(0);
         let mut scratch = vec![T::ZERO; largest];
         let mut sums = vec![
@@ -152,11 +153,7 @@ impl Block {
             }
             return;
         }
-        for (u, copy) in x.chunks_exact(n).enumerate() {
-            for (m, &value) in copy.iter().enumerate() {
-                scratch[m * stride + u] = value;
-            }
-        }
+        to_components(x, n, scratch, stride);
     }
 
     /// Copies in whole lanes.
@@ -209,29 +206,29 @@ impl Block {
     ) {
         let n = 2 * self.l + 1;
         let d = &self.matrix(d)[self.skipped() * n..];
+        let (frame, global) = scratch.split_at_mut(n * L);
         let mut u = 0;
         while u < self.mul {
             let count = L.min(self.mul - u);
-            for (y_u, &column) in scratch.chunks_exact_mut(L).zip(&self.columns) {
-                y_u.copy_from_slice(&load(&y[column + u..][..count]));
+            for (lanes, &column) in frame.as_chunks_mut::<L>().0.iter_mut().zip(&self.columns) {
+                *lanes = load(&y[column + u..][..count]);
             }
-            for m in 0..n {
+            let frame = &frame.as_chunks::<L>().0[..self.columns.len()];
+            for (m, global) in global.as_chunks_mut::<L>().0.iter_mut().take(n).enumerate() {
                 let mut acc = [T::ZERO; L];
-                for (k, y) in scratch.as_chunks::<L>().0[..self.columns.len()]
-                    .iter()
-                    .enumerate()
-                {
+                for (k, y) in frame.iter().enumerate() {
                     fma(&mut acc, d[k * n + m], y);
                 }
-                let first = self.first + m * self.component + u * self.copy;
-                if self.copy == 1 {
-                    write(&mut out[first..][..count], &acc);
-                } else {
-                    let out = out[first..].iter_mut().step_by(self.copy);
-                    for (out, &value) in out.zip(&acc[..count]) {
-                        out.write(value);
-                    }
+                *global = acc;
+            }
+            if self.copy == 1 {
+                for (m, lanes) in global.as_chunks::<L>().0.iter().take(n).enumerate() {
+                    let first = self.first + m * self.component + u;
+                    write(&mut out[first..][..count], lanes);
                 }
+            } else {
+                let out = &mut out[self.first + u * n..][..count * n];
+                to_copies(global, L, n, out);
             }
             u += count;
         }
