@@ -66,6 +66,8 @@ struct Inner {
     paths: Vec<Path>,
     weights: usize,
     layout: Layout,
+    #[cfg(feature = "cube")]
+    kernels: super::cube::Kernels,
 }
 
 /// The paths of a convolution over given irreps, with their coefficients. Cheap to clone.
@@ -133,6 +135,8 @@ impl Paths {
             paths: compiled,
             weights,
             layout,
+            #[cfg(feature = "cube")]
+            kernels: Default::default(),
         })))
     }
 
@@ -173,6 +177,12 @@ impl Paths {
 
     pub(crate) fn compiled(&self) -> &[Path] {
         &self.0.paths
+    }
+
+    /// What kernels on a GPU unroll.
+    #[cfg(feature = "cube")]
+    pub(super) fn kernels(&self) -> &super::cube::Kernels {
+        &self.0.kernels
     }
 
     /// Number of coefficients of all paths that are not zero.

@@ -1,7 +1,7 @@
 //! A convolution on the device: its tensors, panels of edges, and the launches of the forward pass.
 
 use super::super::spec::{Call, Weighting};
-use super::groups::{By, Group, groups};
+use super::groups::{By, Unrolled, groups};
 use super::split::SEGMENT;
 use super::terms::{EdgesLaunch, Form};
 use super::weights::Panel;
@@ -15,7 +15,6 @@ use core_tensor::ext::cube::{
 use cubecl::client::Client;
 use cubecl::ir::{AddressType, ElemType};
 use cubecl::{calculate_cube_count_elemwise, prelude::*};
-use std::sync::Arc;
 
 /// What panels hold, bytes, about.
 static PANEL_BYTES: AtomicUsize = AtomicUsize::new(256 << 20);
@@ -206,7 +205,7 @@ impl<'a> Problem<'a> {
         if graph.edges() == 0 || groups.is_empty() {
             return self.zeros(shape);
         }
-        let written = |group: &Arc<Group>| {
+        let written = |group: &Unrolled| {
             let new = group.out.iter().filter(|slot| !slot.adds).count();
             new * group.channels
         };
@@ -217,7 +216,7 @@ impl<'a> Problem<'a> {
         for edges in self.panels(self.weights_of_an_edge()) {
             let nodes = self.nodes_of(&edges);
             let panel = self.panel(edges);
-            for group in &groups {
+            for group in groups {
                 self.launch_forward(&panel, &nodes, longest, None, group, &out);
                 if split.is_some() {
                     self.launch_forward(&panel, &nodes, longest, split.as_ref(), group, &out);
