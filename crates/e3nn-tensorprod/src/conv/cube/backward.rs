@@ -165,7 +165,7 @@ impl Problem<'_> {
         }
         let units = panel.edges.len() * group.channels;
         let run = (units / BUSY).clamp(1, RUN);
-        let (count, dim) = self.units(panel.edges.len().div_ceil(run) * group.channels);
+        let (count, dim) = self.full_units(panel.edges.len().div_ceil(run) * group.channels);
         let written = [gw, gx].map(|t| t.clone().map(CubeTensor::into_tensor_arg));
         let [to_w, to_x] = written;
         let first_gw = if self.computed() {

@@ -21,6 +21,9 @@ static PANEL_BYTES: AtomicUsize = AtomicUsize::new(256 << 20);
 /// Edges of panels come in multiples of this, so that rows of any length begin at places that devices bind memory from.
 pub(super) const ALIGNED: usize = 128;
 
+/// Units of a cube whose kernel fills the registers.
+const FULL_UNITS: u32 = 64;
+
 /// What the values of a panel of edges may take, bytes.
 pub(super) fn panel_bytes() -> usize {
     PANEL_BYTES.load(Ordering::Relaxed)
@@ -116,6 +119,13 @@ impl<'a> Problem<'a> {
     /// A unit each.
     pub(super) fn units(&self, count: usize) -> (CubeCount, CubeDim) {
         let dim = CubeDim::new(self.client(), count);
+        let cubes = calculate_cube_count_elemwise(self.client(), count, dim);
+        (cubes, dim)
+    }
+
+    /// A unit each, in small cubes: those of kernels that fill the registers, of which more fit beside each other.
+    pub(super) fn full_units(&self, count: usize) -> (CubeCount, CubeDim) {
+        let dim = CubeDim::new_1d(FULL_UNITS);
         let cubes = calculate_cube_count_elemwise(self.client(), count, dim);
         (cubes, dim)
     }

@@ -78,7 +78,7 @@ impl Problem<'_> {
             None => (out, nodes),
         };
         let ranges = split.map(|split| split.ranges.clone());
-        let (count, dim) = self.units(rows.len() * group.channels);
+        let (count, dim) = self.full_units(rows.len() * group.channels);
         // SAFETY: rows are edges of the panel, their sources and the nodes, all of which the graph has checked; columns are
         // places of blocks, and widths of rows were checked against the irreps.
         unsafe {
