@@ -4,6 +4,7 @@ use crate::irreps::{Irreps, MulIrrep, SortOrder};
 use burn::tensor::Tensor;
 use burn::tensor::s;
 use core_tensor::dual::{Dual, Value};
+use core_tensor::ext::zeros;
 
 /// In which order the components of a block of `mul` copies of an irrep lie in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -112,7 +113,7 @@ impl<V: Value<2>> IrrepsTensor<V> {
         self.dual().linear(|t| {
             if range.is_empty() {
                 let [batch, _] = t.dims();
-                Tensor::zeros([batch, 0], (&t.device(), t.dtype()))
+                zeros([batch, 0], &t.device(), t.dtype())
             } else {
                 t.slice(s![.., range.clone()])
             }

@@ -269,31 +269,40 @@ fn functions_vanish_to_the_promised_order() {
     assert_eq!(d.worst, None, "{d}");
 }
 
+/// Energies and forces that LAMMPS computed (`golden/make_zbl.py`): rows of distance, charges, energy, force.
 #[test]
-fn zbl_has_the_energy_of_lammps() {
-    // Bare energy below the inner cutoff up to the constant of the switch: differences of energies are those of
-    // k Z Z / r φ(r/a).
-    let bare = |r: f64, zi: f64, zj: f64| {
-        let a = 0.46850 / (zi.powf(0.23) + zj.powf(0.23));
-        let x = r / a;
-        let phi = 0.02817 * (-0.20162 * x).exp()
-            + 0.28022 * (-0.40290 * x).exp()
-            + 0.50986 * (-0.94229 * x).exp()
-            + 0.18175 * (-3.19980 * x).exp();
-        14.399645 * zi * zj / r * phi
-    };
-    let r = [0.3, 0.5, 0.9];
-    let column_of = |z: f64| column(&[z; 3], DType::F64);
-    let y = values(Zbl::new(1.0, 2.0).unwrap().forward(
-        column(&r, DType::F64),
-        column_of(14.0),
-        column_of(8.0),
-    ));
-    for i in 1..3 {
-        let (got, want) = (y[i] - y[0], bare(r[i], 14.0, 8.0) - bare(r[0], 14.0, 8.0));
-        assert!((got - want).abs() < 1e-10 * want.abs(), "{got} {want}");
+fn zbl_has_the_energies_and_forces_of_lammps() {
+    let golden = Golden::open("zbl");
+    for (case, [inner, outer]) in [
+        ("switched", [3.0, 5.0]),
+        ("narrow", [4.9, 5.0]),
+        ("cut", [5.0, 5.0]),
+    ] {
+        let rows = golden.values(case);
+        let pick = |i: usize| -> Vec<f64> { rows.iter().skip(i).step_by(5).copied().collect() };
+        let zbl = Zbl::new(inner, outer).unwrap();
+        let one = |r: &[f64]| column(&vec![1.0; r.len()], DType::F64);
+        let column_of = |i: usize| column(&pick(i), DType::F64);
+        let r = pick(0);
+        let moved = Dual::new(column(&r, DType::F64), one(&r));
+        let got = zbl.forward(moved, column_of(1), column_of(2));
+        let forces = -got.tangent.expect("a derivative");
+        // Sums of terms far larger than they are: relative to the energy without the switch.
+        let scale = one(&r) * 0.0 + (column_of(1) * column_of(2) * 14.4) / column(&r, DType::F64);
+        let zero = one(&r) * 0.0;
+        let energy = (got.value - column_of(3)) / scale.clone();
+        assert_close!(energy, zero.clone(), 0.0, 1e-14, "{case}: energy");
+        assert_close!(
+            (forces - column_of(4)) / scale,
+            zero,
+            0.0,
+            1e-12,
+            "{case}: force"
+        );
     }
-    assert!(Zbl::new(2.0, 1.0).is_err() && Zbl::new(f64::NAN, 1.0).is_err());
+    for [inner, outer] in [[2.0, 1.0], [f64::NAN, 1.0], [0.0, 0.0]] {
+        assert!(Zbl::new(inner, outer).is_err());
+    }
 }
 
 #[test]

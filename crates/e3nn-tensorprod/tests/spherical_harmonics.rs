@@ -1,32 +1,18 @@
 //! Spherical harmonics against e3nn, sphericart, the reference and finite differences.
 
 mod common;
+#[path = "common/golden_harmonics.rs"]
+mod golden_harmonics;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use common::Golden;
 use core_tensor::assert_close;
 use core_tensor::dual::Dual;
 use core_tensor::testing::{GradCheck, check_gradients, differences, poison_outputs};
-use e3nn_tensorprod::sh::{
-    self, Evaluator, Normalization, Spec, reference, spherical_harmonics,
-    spherical_harmonics_gradient,
-};
+use e3nn_tensorprod::sh::{self, Evaluator, Normalization, Spec, reference, spherical_harmonics};
+use golden_harmonics::{up_to, values};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-
-const NORMALIZATIONS: [(Normalization, &str); 3] = [
-    (Normalization::Component, "component"),
-    (Normalization::Norm, "norm"),
-    (Normalization::Integral, "integral"),
-];
-
-fn up_to(lmax: usize) -> Vec<usize> {
-    (0..=lmax).collect()
-}
-
-fn values<const D: usize>(x: Tensor<D>) -> Vec<f64> {
-    x.into_data().iter::<f64>().collect()
-}
 
 fn random(seed: u64, points: usize) -> Vec<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -40,90 +26,19 @@ fn tensor(values: &[f64], columns: usize, device: &Device, dtype: DType) -> Tens
     Tensor::from_data(TensorData::new(values.to_vec(), shape), (device, dtype))
 }
 
-/// `|got − want| ≤ bound · max(1, |v|^l)`: solid harmonics of long vectors are large.
-#[track_caller]
-fn close_by_degree(got: &[f64], want: &[f64], xyz: &[f64], lmax: usize, unit: bool, bound: f64) {
-    let dim = (lmax + 1) * (lmax + 1);
-    for (p, v) in xyz.as_chunks::<3>().0.iter().enumerate() {
-        let r = v.iter().map(|x| x * x).sum::<f64>().sqrt();
-        for i in 0..dim {
-            let size = if unit {
-                1.0
-            } else {
-                r.powi(i.isqrt() as i32).max(1.0)
-            };
-            let (g, w) = (got[p * dim + i], want[p * dim + i]);
-            assert!(
-                (g - w).abs() <= bound * size,
-                "point {p} {v:?}, component {i}: {g:e}, {w:e}"
-            );
-        }
-    }
-}
-
 #[test]
 fn values_are_those_of_e3nn() {
     let _poison = poison_outputs();
-    let golden = Golden::open("spherical_harmonics");
-    let xyz = golden.values("xyz");
     for (dtype, bound) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
-        let v: Tensor<2> = golden.tensor("xyz", &Device::flex(), dtype);
-        let check = |name: &str, lmax: usize, unit: bool, n: Normalization| {
-            let y = spherical_harmonics(&up_to(lmax), v.clone(), unit, n);
-            close_by_degree(&values(y), &golden.values(name), &xyz, lmax, unit, bound);
-        };
-        for (n, name) in NORMALIZATIONS {
-            check(&format!("{name}_unit_l0_8"), 8, true, n);
-            check(&format!("{name}_solid_l0_8"), 8, false, n);
-        }
-        check("component_unit_l0_12", 12, true, Normalization::Component);
+        golden_harmonics::values_are_those_of_e3nn(&Device::flex(), dtype, bound);
     }
 }
 
 #[test]
 fn first_and_second_derivatives_are_those_of_e3nn() {
     let _poison = poison_outputs();
-    let golden = Golden::open("spherical_harmonics_grad");
-    let device = Device::flex().autodiff();
-    for (dtype, first, second) in [(DType::F64, 1e-12, 1e-10), (DType::F32, 1e-5, 1e-4)] {
-        for (kind, unit) in [("unit", true), ("solid", false)] {
-            let get = |name: &str| -> Tensor<2> {
-                golden.tensor(&format!("{kind}.{name}"), &device, dtype)
-            };
-            let scaled = |got: Tensor<2>, name: &str, bound: f64| {
-                let want = get(name);
-                let scale: f64 = want.clone().abs().max().into_scalar();
-                assert_close!(got, want, bound, bound * scale, "{kind} {name}");
-            };
-            let v: Tensor<2> = golden.tensor("xyz", &device, dtype).require_grad();
-            let n = Normalization::Component;
-            let run = |v: Dual<2>| spherical_harmonics(&up_to(8), v, unit, n);
-            // Reverse.
-            let out = spherical_harmonics(&up_to(8), v.clone(), unit, n);
-            scaled(out.clone(), "out", first);
-            let cot = get("cot").require_grad();
-            let grads = (out * cot.clone()).sum().backward();
-            scaled(Tensor::from_inner(v.grad(&grads).unwrap()), "g0", first);
-            // Forward over reverse: ⟨g0, v0⟩ = ⟨tangent, cot⟩.
-            let y = run(Dual::new(v.clone(), get("v0")));
-            let grads = (y.tangent.unwrap() * cot.clone()).sum().backward();
-            scaled(Tensor::from_inner(v.grad(&grads).unwrap()), "h0", second);
-            scaled(
-                Tensor::from_inner(cot.grad(&grads).unwrap()),
-                "hcot",
-                second,
-            );
-            // Reverse over the gradient as an op.
-            let g = spherical_harmonics_gradient(&up_to(8), v.clone(), cot.clone(), unit, n);
-            scaled(g.clone(), "g0", first);
-            let grads = (g * get("v0")).sum().backward();
-            scaled(Tensor::from_inner(v.grad(&grads).unwrap()), "h0", second);
-            scaled(
-                Tensor::from_inner(cot.grad(&grads).unwrap()),
-                "hcot",
-                second,
-            );
-        }
+    for (dtype, bounds) in [(DType::F64, [1e-12, 1e-10]), (DType::F32, [1e-5, 1e-5])] {
+        golden_harmonics::derivatives_are_those_of_e3nn(&Device::flex(), dtype, bounds);
     }
 }
 
@@ -364,6 +279,54 @@ fn bits_depend_on_the_point_alone() {
             alone.gradients,
             together.gradients[3 * p * 36..3 * (p + 1) * 36]
         );
+    }
+}
+
+#[test]
+fn degrees_side_by_side_are_those_alone() {
+    fn check<T: sh::Scalar>(degrees: &[usize], points: usize, normalize: bool) {
+        let all: Vec<[T; 3]> = random(3, points)
+            .as_chunks::<3>()
+            .0
+            .iter()
+            .map(|v| v.map(T::from_f64))
+            .collect();
+        let evaluator =
+            |degrees: &[usize]| Evaluator::<T>::new(degrees, normalize, Normalization::Component);
+        let together = evaluator(degrees).values_and_gradients(&all);
+        assert_eq!(together.values, evaluator(degrees).values(&all));
+        let dim = evaluator(degrees).dim();
+        let mut column = 0;
+        for &l in degrees {
+            let alone = evaluator(&[l]).values_and_gradients(&all);
+            let width = 2 * l + 1;
+            let pairs = [
+                (&together.values, &alone.values),
+                (&together.gradients, &alone.gradients),
+            ];
+            for (got, want) in pairs {
+                for (row, want) in got.chunks(dim).zip(want.chunks(width)) {
+                    assert_eq!(&row[column..column + width], want, "{degrees:?}, {l}");
+                }
+            }
+            column += width;
+        }
+    }
+    let lists = [
+        up_to(1),
+        vec![1, 0],
+        vec![0, 1, 1],
+        up_to(4),
+        up_to(9),
+        vec![2, 5, 6, 7, 0, 1, 12],
+    ];
+    for degrees in &lists {
+        for points in [1, 15, 17, 127, 129, 1025] {
+            for normalize in [false, true] {
+                check::<f32>(degrees, points, normalize);
+                check::<f64>(degrees, points, normalize);
+            }
+        }
     }
 }
 

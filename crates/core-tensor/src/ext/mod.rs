@@ -13,6 +13,8 @@
 //! - Take node guards (`x.node()`) before `x.into_primitive()`; never store one in a state.
 //! - The shape promised to [`fusion`](https://docs.rs/burn-fusion) is not compared with what the
 //!   kernel returns: test it.
+//! - After `Tensor::zeros` or `ones` without values, as of shape `[2, 0]`, Fusion runs what it fuses with it for none of its
+//!   values, and leaves memory as it was. [`zeros`] makes such tensors another way.
 
 mod poison;
 
@@ -36,7 +38,7 @@ pub use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
 #[cfg(feature = "testing")]
 pub(crate) use poison::set_poison;
 
-use burn::tensor::{DType, Device};
+use burn::tensor::{DType, Device, Tensor};
 
 /// Whether kernels for the CPU backend take a tensor of this dtype on this device; never without feature `flex`.
 pub fn has_cpu_kernel(device: &Device, dtype: DType) -> bool {
@@ -46,6 +48,24 @@ pub fn has_cpu_kernel(device: &Device, dtype: DType) -> bool {
     {
         let _ = (device, dtype);
         false
+    }
+}
+
+/// Whether kernels take a tensor of this dtype on this device: those for the CPU backend or those for GPU backends.
+pub fn has_kernel(device: &Device, dtype: DType) -> bool {
+    #[cfg(feature = "cube")]
+    if cube::runs_on(device) {
+        return true;
+    }
+    has_cpu_kernel(device, dtype)
+}
+
+/// Zeros of any shape. Without values the tensor comes from no operation that Fusion could fuse with others.
+pub fn zeros<const D: usize>(shape: [usize; D], device: &Device, dtype: DType) -> Tensor<D> {
+    if shape.contains(&0) {
+        Tensor::empty(shape, (device, dtype))
+    } else {
+        Tensor::zeros(shape, (device, dtype))
     }
 }
 

@@ -28,6 +28,7 @@ mod backward;
 #[cfg(feature = "cube")]
 mod cube;
 mod error;
+mod explain;
 #[cfg(feature = "flex")]
 mod flex;
 mod layer;
@@ -39,6 +40,7 @@ pub use crate::product::InstructionOrder;
 #[cfg(all(feature = "cube", feature = "testing"))]
 pub use cube::limit_panels;
 pub use error::ConvError;
+pub use explain::{ConvExplanation, ConvPathCost};
 pub use layer::{Convolution, ConvolutionConfig};
 pub use spec::{Call, ConvPath, Paths};
 pub use table::RadialTable;

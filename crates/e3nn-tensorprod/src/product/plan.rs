@@ -168,6 +168,9 @@ pub struct ProductPlan {
     paths: Vec<Path>,
     weight_numel: usize,
     output_mask: Vec<bool>,
+    /// What kernels look up, on GPUs.
+    #[cfg(feature = "cube")]
+    pub(super) uploads: Arc<super::op::Uploads>,
 }
 
 impl ProductPlan {
@@ -240,6 +243,8 @@ impl ProductPlan {
             paths,
             weight_numel,
             output_mask,
+            #[cfg(feature = "cube")]
+            uploads: Arc::default(),
         }))
     }
 

@@ -27,14 +27,26 @@ impl WeightRows {
 }
 
 /// The class of every row of a batch, such as the species of every atom; built once, used by every layer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct RowClasses {
     class: Vec<u32>,
     /// Rows by ascending (class, row).
     order: Vec<u32>,
     /// Where the rows of each class begin in `order`.
     starts: Vec<u32>,
+    /// The lists on GPUs: the class of every row (`false`), or the rows of every class (`true`).
+    #[cfg(feature = "cube")]
+    pub(super) uploads: Arc<crate::cube::Uploads<bool>>,
 }
+
+impl PartialEq for RowClasses {
+    fn eq(&self, other: &Self) -> bool {
+        // The rest follows from these.
+        self.class == other.class && self.starts.len() == other.starts.len()
+    }
+}
+
+impl Eq for RowClasses {}
 
 impl RowClasses {
     /// Groups rows by class.
@@ -63,6 +75,8 @@ impl RowClasses {
             class,
             order,
             starts,
+            #[cfg(feature = "cube")]
+            uploads: Arc::default(),
         }))
     }
 
@@ -87,5 +101,11 @@ impl RowClasses {
     /// If there is no such class.
     pub fn rows_of(&self, class: usize) -> &[u32] {
         &self.order[self.starts[class] as usize..self.starts[class + 1] as usize]
+    }
+
+    /// Where the rows of each class begin, and that of one class more; then the rows.
+    #[cfg(feature = "cube")]
+    pub(super) fn grouped(&self) -> Vec<u32> {
+        [&self.starts[..], &self.order].concat()
     }
 }

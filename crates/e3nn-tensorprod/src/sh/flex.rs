@@ -8,9 +8,6 @@ use core_tensor::cpu::{Real, Storage};
 use core_tensor::ext::flex::{Flex, FlexTensor, Output, tensor};
 use core_tensor::ext::{FloatTensor, TensorMetadata};
 
-/// From this degree on the recursion of f32 runs in f64: near the poles its factors would leave the range.
-const WIDE: usize = 24;
-
 impl HarmonicsBackend for Flex {
     fn harmonics(v: FloatTensor<Self>, spec: Spec) -> FloatTensor<Self> {
         pass(Wanted::Values, v, None, None, &spec)
@@ -50,7 +47,7 @@ fn pass(
     spec: &Spec,
 ) -> FlexTensor {
     let dtype = v.dtype();
-    let wide = dtype == DType::F32 && spec.lmax() > WIDE;
+    let wide = dtype == DType::F32 && spec.is_wide();
     let ready = |x: FlexTensor| {
         let x = x.to_contiguous();
         if wide { cast::<f32, f64>(&x) } else { x }

@@ -24,8 +24,9 @@
 //! the gradient of forces needs no more. [`spherical_harmonics_gradient`] is the gradient itself as a
 //! differentiable op.
 
-#[cfg(feature = "flex")]
 mod backward;
+#[cfg(feature = "cube")]
+mod cube;
 mod evaluate;
 #[cfg(feature = "flex")]
 mod flex;
@@ -42,18 +43,26 @@ pub use spec::{Normalization, Spec};
 
 use burn::tensor::{DType, Tensor};
 use core_tensor::dual::{Dual, Value};
-#[cfg(feature = "flex")]
-use core_tensor::ext::{Backend, Dispatch, FloatTensor, backend_extension};
-use core_tensor::ext::{compute_dtype, has_cpu_kernel};
+#[cfg(feature = "cube")]
+use core_tensor::ext::TensorSpec;
+use core_tensor::ext::{
+    Backend, Dispatch, FloatTensor, backend_extension, compute_dtype, has_kernel, zeros,
+};
 
 /// What a backend with kernels of its own provides; all tensors have one dtype, f32 or f64, and are not empty.
-#[cfg(feature = "flex")]
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(
+    Autodiff,
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "cube"),
+    Fusion: cfg(feature = "cube"),
+)]
 pub trait HarmonicsBackend: Backend {
     /// `Y(v)`, `[N, dim]`.
+    #[fusion(meta = |v, spec: &Spec| promised(v, spec.dim()))]
     fn harmonics(v: FloatTensor<Self>, spec: Spec) -> FloatTensor<Self>;
 
     /// `∇Y(v) · v̇`, `[N, dim]`.
+    #[fusion(meta = |v, _tangent, spec: &Spec| promised(v, spec.dim()))]
     fn harmonics_tangent(
         v: FloatTensor<Self>,
         tangent: FloatTensor<Self>,
@@ -61,6 +70,7 @@ pub trait HarmonicsBackend: Backend {
     ) -> FloatTensor<Self>;
 
     /// `Σ_i g_i ∇Y_i(v)`, `[N, 3]`.
+    #[fusion(meta = |v, _cotangent, _spec: &Spec| promised(v, 3))]
     fn harmonics_gradient(
         v: FloatTensor<Self>,
         cotangent: FloatTensor<Self>,
@@ -68,12 +78,20 @@ pub trait HarmonicsBackend: Backend {
     ) -> FloatTensor<Self>;
 
     /// `Σ_i g_i ∇(∇Y_i(v) · v̇)`, `[N, 3]`.
+    #[fusion(meta = |v, _tangent, _cotangent, _spec: &Spec| promised(v, 3))]
     fn harmonics_curvature(
         v: FloatTensor<Self>,
         tangent: FloatTensor<Self>,
         cotangent: FloatTensor<Self>,
         spec: Spec,
     ) -> FloatTensor<Self>;
+}
+
+/// Shape and dtype that an operation promises to Fusion.
+#[cfg(feature = "cube")]
+fn promised(v: &TensorSpec, columns: usize) -> TensorSpec {
+    let [points, _] = v.shape.dims();
+    TensorSpec::new([points, columns].into(), v.dtype)
 }
 
 /// Spherical harmonics of `vectors`, `[N, 3]`, for each of `degrees` in the given order: `[N, Σ (2l + 1)]`.
@@ -83,7 +101,7 @@ pub trait HarmonicsBackend: Backend {
 /// vector. Vectors shorter than the smallest normal number count as zero.
 ///
 /// f64, f32, bf16 or f16; half-precision types are computed in f32. In f32 the error on unit vectors is below 3·10⁻⁶
-/// up to l = 12; on the CPU f32 is computed in f64 from l = 25 on, where its range would not do.
+/// up to l = 12; from l = 25 on, where its range would not do, f32 is computed in f64, by GPUs without f64 on the CPU.
 ///
 /// # Panics
 /// If `vectors` is not `[N, 3]`.
@@ -121,10 +139,10 @@ fn with_spec(spec: &Spec, vectors: Dual<2>) -> Dual<2> {
     let wide = compute_dtype(dtype);
     let [points, _] = vectors.dims();
     if points * spec.dim() == 0 {
-        return vectors.linear(|x| Tensor::zeros([points, spec.dim()], (&x.device(), dtype)));
+        return vectors.linear(|x| zeros([points, spec.dim()], &x.device(), dtype));
     }
     let vectors = vectors.linear(|x| x.cast(wide));
-    if !has_kernel(&vectors.value) {
+    if !has_kernel(&vectors.value.device(), wide) {
         return reference::spherical_harmonics(spec, vectors).linear(|x| x.cast(dtype));
     }
     values_and_tangents(spec, vectors).linear(|x| x.cast(dtype))
@@ -161,11 +179,11 @@ pub fn spherical_harmonics_gradient(
         cotangent.dtype()
     );
     if points * spec.dim() == 0 {
-        return vectors.zeros_like();
+        return zeros([points, 3], &vectors.device(), dtype);
     }
     let wide = compute_dtype(dtype);
     let (vectors, cotangent) = (vectors.cast(wide), cotangent.cast(wide));
-    if has_kernel(&vectors) {
+    if has_kernel(&vectors.device(), wide) {
         gradient(&spec, vectors, cotangent).cast(dtype)
     } else {
         reference::gradient(&spec, vectors, cotangent).cast(dtype)
@@ -182,11 +200,6 @@ fn check(vectors: &Tensor<2>) -> DType {
     vectors.dtype()
 }
 
-fn has_kernel(x: &Tensor<2>) -> bool {
-    has_cpu_kernel(&x.device(), x.dtype())
-}
-
-#[cfg(feature = "flex")]
 fn values_and_tangents(spec: &Spec, vectors: Dual<2>) -> Dual<2> {
     let v = vectors.value;
     let tangent = vectors.tangent.map(|tangent| {
@@ -199,18 +212,7 @@ fn values_and_tangents(spec: &Spec, vectors: Dual<2>) -> Dual<2> {
     }
 }
 
-#[cfg(not(feature = "flex"))]
-fn values_and_tangents(spec: &Spec, vectors: Dual<2>) -> Dual<2> {
-    reference::spherical_harmonics(spec, vectors)
-}
-
-#[cfg(feature = "flex")]
 fn gradient(spec: &Spec, v: Tensor<2>, cotangent: Tensor<2>) -> Tensor<2> {
     let (v, cotangent) = (v.into_dispatch(), cotangent.into_dispatch());
     Tensor::from_dispatch(Dispatch::harmonics_gradient(v, cotangent, spec.clone()))
-}
-
-#[cfg(not(feature = "flex"))]
-fn gradient(spec: &Spec, v: Tensor<2>, cotangent: Tensor<2>) -> Tensor<2> {
-    reference::gradient(spec, v, cotangent)
 }

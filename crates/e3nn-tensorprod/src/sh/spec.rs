@@ -27,6 +27,9 @@ impl Normalization {
     }
 }
 
+/// Above this degree f32 is computed in f64: near the poles, factors of the recursion would leave the range of f32.
+const NARROW: usize = 24;
+
 /// Everything about an evaluation that is not a number of the input.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Spec {
@@ -47,5 +50,10 @@ impl Spec {
     /// The largest degree; 0 if there is none.
     pub fn lmax(&self) -> usize {
         self.degrees.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Whether f32 is computed in f64.
+    pub(super) fn is_wide(&self) -> bool {
+        self.lmax() > NARROW
     }
 }

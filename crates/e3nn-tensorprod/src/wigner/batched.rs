@@ -4,7 +4,7 @@ use super::step::{Step, advance, reference as plain, steps};
 use crate::rotation::matrix_from_quaternion;
 use burn::tensor::Tensor;
 use core_tensor::dual::{Dual, Value};
-use core_tensor::ext::compute_dtype;
+use core_tensor::ext::{compute_dtype, zeros};
 use std::sync::Arc;
 
 /// Wigner D matrices `D^0 … D^lmax` of rotation matrices `[batch, 3, 3]`, each `[batch, 2l+1, 2l+1]`; `V` is a tensor or
@@ -35,7 +35,11 @@ fn recursion(
     );
     let stored = r.dtype();
     let r = r.linear(|t| t.cast(compute_dtype(stored)));
-    let one = Tensor::ones([batch, 1, 1], (&r.device(), r.dtype()));
+    let one = if batch == 0 {
+        zeros([0, 1, 1], &r.device(), r.dtype())
+    } else {
+        Tensor::ones([batch, 1, 1], (&r.device(), r.dtype()))
+    };
     let mut all = vec![Dual::constant(one)];
     if lmax > 0 {
         all.push(r.clone());

@@ -12,8 +12,23 @@ mod common;
 mod conv;
 #[path = "../common/convolution.rs"]
 mod convolution;
+mod equivariance;
+mod golden;
 #[path = "../common/golden_forces.rs"]
 mod golden_forces;
+#[path = "../common/golden_harmonics.rs"]
+mod golden_harmonics;
+#[path = "../common/golden_linear.rs"]
+mod golden_linear;
+#[path = "../common/golden_nn.rs"]
+mod golden_nn;
+#[path = "../common/golden_products.rs"]
+mod golden_products;
+mod harmonics;
+mod products;
+#[path = "../common/random.rs"]
+mod random;
+mod wigner;
 
 use burn::tensor::Device;
 use core_tensor::testing::{PoisonGuard, gpu_device, poison_outputs};

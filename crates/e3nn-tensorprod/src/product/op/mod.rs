@@ -10,16 +10,23 @@
 //! do its derivatives ([`Spec::weighted_only`]).
 
 mod backward;
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 pub mod reference;
 
-#[cfg(feature = "flex")]
+#[cfg(feature = "cube")]
+pub(super) use cube::Uploads;
+
+#[cfg(any(feature = "flex", feature = "cube"))]
 use super::Path;
 use super::{ProductPlan, WeightRows};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
+#[cfg(feature = "cube")]
+use core_tensor::ext::TensorSpec;
 use core_tensor::ext::{
-    Backend, Dispatch, FloatTensor, backend_extension, compute_dtype, has_cpu_kernel,
+    Backend, Dispatch, FloatTensor, backend_extension, compute_dtype, has_kernel, zeros,
 };
 use std::sync::Arc;
 
@@ -87,7 +94,7 @@ impl Spec {
     }
 
     /// The paths that count, each with its number.
-    #[cfg(feature = "flex")]
+    #[cfg(any(feature = "flex", feature = "cube"))]
     fn paths(&self) -> impl Iterator<Item = (usize, &Path)> {
         let all = self.plan.paths().iter().enumerate();
         let weighted_only = self.weighted_only || self.slot == Slot::Weight;
@@ -102,10 +109,13 @@ impl Spec {
 #[backend_extension(
     Autodiff,
     Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "cube"),
+    Fusion: cfg(feature = "cube"),
 )]
 pub trait ProductBackend: Backend {
     /// The partial product for `spec.slot` of the operands of the three other slots, in the order of [`Slot::others`].
     /// All are f32 or all f64, and none is empty, except that a product without weights gets a stand-in for them.
+    #[fusion(meta = |a, _b, _c, spec: &Spec| TensorSpec::new(spec.shape(spec.slot).into(), a.dtype))]
     fn partial_product(
         a: FloatTensor<Self>,
         b: FloatTensor<Self>,
@@ -133,15 +143,11 @@ pub fn tensor_product(
     rows: &WeightRows,
 ) -> Tensor<2> {
     let numel = plan.weight_numel();
-    let w = w.unwrap_or_else(|| {
-        assert!(
-            numel == 0,
-            "tensor product: no weights given, expected {numel} per row"
-        );
-        let count = rows.count(x.dims()[0]);
-        Tensor::zeros([count, 0], (&x.device(), x.dtype()))
-    });
-    partial(plan, Slot::Out, [x, y, w], rows)
+    assert!(
+        w.is_some() || numel == 0,
+        "tensor product: no weights given, expected {numel} per row"
+    );
+    compute(plan, Slot::Out, [Some(x), Some(y), w], rows, false)
 }
 
 /// The part of the tensor product that is linear in the weights: without the paths that have none. What a change of
@@ -156,7 +162,7 @@ pub fn weighted_part(
     w: Tensor<2>,
     rows: &WeightRows,
 ) -> Tensor<2> {
-    compute(plan, Slot::Out, [x, y, w], rows, true)
+    compute(plan, Slot::Out, [x, y, w].map(Some), rows, true)
 }
 
 /// A partial derivative of `Φ(x, y, w, g)`: that by the argument of `slot`, from the three others in the order of
@@ -174,50 +180,51 @@ pub fn partial(
     operands: [Tensor<2>; 3],
     rows: &WeightRows,
 ) -> Tensor<2> {
-    compute(plan, slot, operands, rows, false)
+    compute(plan, slot, operands.map(Some), rows, false)
 }
 
+/// The partial derivative; of the operands, weights may be absent where there are none.
 fn compute(
     plan: &Arc<ProductPlan>,
     slot: Slot,
-    operands: [Tensor<2>; 3],
+    operands: [Option<Tensor<2>>; 3],
     rows: &WeightRows,
     weighted_only: bool,
 ) -> Tensor<2> {
     let places = slot.others();
-    let of = |wanted: Slot| places.iter().position(|&place| place == wanted);
-    let batched = of(Slot::In1)
-        .or(of(Slot::In2))
+    let given = places.iter().zip(&operands);
+    let mut given = given.filter_map(|(place, operand)| Some((*place, operand.as_ref()?)));
+    let (_, batched) = given
+        .find(|(place, _)| matches!(place, Slot::In1 | Slot::In2))
         .expect("one of them is given");
+    let (device, dtype) = (batched.device(), batched.dtype());
     let spec = Spec {
         plan: plan.clone(),
         slot,
         rows: rows.clone(),
-        batch: operands[batched].dims()[0],
+        batch: batched.dims()[0],
         weighted_only,
     };
-    check(&spec, &operands);
-    let (device, dtype) = (operands[0].device(), operands[0].dtype());
+    check(&spec, &operands, dtype);
     let shape = spec.shape(slot);
     let nothing = |slot: Slot| spec.shape(slot).contains(&0);
     let without_weights = plan.weight_numel() == 0;
     if nothing(slot) || places.into_iter().any(|s| nothing(s) && s != Slot::Weight) {
-        return Tensor::zeros(shape, (&device, dtype));
+        return zeros(shape, &device, dtype);
     }
     if nothing(Slot::Weight) && !without_weights {
         // Classes of which there are none: no rows either.
-        return Tensor::zeros(shape, (&device, dtype));
+        return zeros(shape, &device, dtype);
     }
-    if !has_cpu_kernel(&device, dtype) {
+    if !has_kernel(&device, dtype) {
         return elsewhere(&spec, operands);
     }
     let wide = compute_dtype(dtype);
-    let [a, b, c] = core::array::from_fn(|i| {
-        let operand = if places[i] == Slot::Weight && without_weights {
-            Tensor::zeros([1, 1], (&device, dtype))
-        } else {
-            operands[i].clone()
-        };
+    let mut places = places.into_iter();
+    let [a, b, c] = operands.map(|operand| {
+        let weights = places.next() == Some(Slot::Weight);
+        let operand = operand.filter(|_| !(weights && without_weights));
+        let operand = operand.unwrap_or_else(|| Tensor::zeros([1, 1], (&device, dtype)));
         operand.cast(wide).into_dispatch()
     });
     Tensor::<2>::from_dispatch(Dispatch::partial_product(a, b, c, spec)).cast(dtype)
@@ -227,7 +234,7 @@ fn compute(
 ///
 /// # Panics
 /// If another partial product than the product itself is asked for.
-fn elsewhere(spec: &Spec, operands: [Tensor<2>; 3]) -> Tensor<2> {
+fn elsewhere(spec: &Spec, operands: [Option<Tensor<2>>; 3]) -> Tensor<2> {
     #[cfg(feature = "cube")]
     core_tensor::ext::cube::fall_back(
         "tensor product",
@@ -238,20 +245,22 @@ fn elsewhere(spec: &Spec, operands: [Tensor<2>; 3]) -> Tensor<2> {
         "tensor product: on this device only the product itself can be asked for, got {:?}",
         spec.slot
     );
-    let [x, y, w] = operands;
-    let run = |w: Tensor<2>| {
-        reference::tensor_product(&spec.plan, x.clone(), y.clone(), Some(w), &spec.rows)
+    let [Some(x), Some(y), w] = operands else {
+        unreachable!("the inputs are given");
+    };
+    let w = w.filter(|_| spec.plan.weight_numel() > 0);
+    let run = |w: Option<Tensor<2>>| {
+        reference::tensor_product(&spec.plan, x.clone(), y.clone(), w, &spec.rows)
     };
     if spec.weighted_only {
         // The product is affine in the weights.
-        run(w.clone()) - run(w.zeros_like())
+        run(w.clone()) - run(w.map(|w| w.zeros_like()))
     } else {
         run(w)
     }
 }
 
-fn check(spec: &Spec, operands: &[Tensor<2>; 3]) {
-    let dtype = operands[0].dtype();
+fn check(spec: &Spec, operands: &[Option<Tensor<2>>; 3], dtype: DType) {
     if let WeightRows::ByClass(classes) = &spec.rows {
         assert!(
             classes.rows() == spec.batch,
@@ -261,6 +270,7 @@ fn check(spec: &Spec, operands: &[Tensor<2>; 3]) {
         );
     }
     for (slot, operand) in spec.slot.others().into_iter().zip(operands) {
+        let Some(operand) = operand else { continue };
         let (want, got) = (spec.shape(slot), operand.dims());
         assert!(
             want == got,

@@ -2,8 +2,7 @@
 //! multiplication and one fused multiply-add of vectors. Sums run in the order of the form's terms; bits do not depend on
 //! threads, vectors or neighbours.
 
-use super::plan::Form;
-use super::{Spec, StepBackend};
+use super::{Form, Spec, StepBackend};
 use burn::tensor::DType;
 use core::mem::MaybeUninit;
 use core_tensor::cpu::{Isa, Kernel, Real, RowsMut, Storage, for_each_task};

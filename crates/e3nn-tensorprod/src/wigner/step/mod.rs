@@ -11,8 +11,9 @@
 //! The step is bilinear, so the form `Φ(D, R, G) = ⟨G, step(D, R)⟩` has three partial derivatives, which are the step
 //! and its gradients, and the gradients of each are the other two.
 
-#[cfg(feature = "flex")]
 mod backward;
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 mod plan;
@@ -21,8 +22,11 @@ pub(crate) mod reference;
 pub(crate) use plan::{Slot, Step, Term, X, Y, Z, steps};
 
 use burn::tensor::Tensor;
-#[cfg(feature = "flex")]
-use core_tensor::ext::{Backend, Dispatch, FloatTensor, backend_extension};
+#[cfg(feature = "cube")]
+use core_tensor::ext::TensorSpec;
+use core_tensor::ext::{Backend, Dispatch, FloatTensor, backend_extension, has_kernel, zeros};
+#[cfg(any(feature = "flex", feature = "cube"))]
+use plan::Form;
 use std::sync::Arc;
 
 /// Everything about a partial derivative of the form that is no tensor.
@@ -34,35 +38,42 @@ pub(crate) struct Spec {
 }
 
 /// What a backend with such a kernel provides.
-#[cfg(feature = "flex")]
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(
+    Autodiff,
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "cube"),
+    Fusion: cfg(feature = "cube"),
+)]
 pub(crate) trait StepBackend: Backend {
     /// The partial derivative by `spec.slot` from the operands of the two other slots, in the order of
     /// [`Slot::others`], all `[batch, size, size]` with `batch > 0` and of one dtype, f32 or f64.
+    #[fusion(meta = |a, _b, spec: &Spec| promised(a, spec))]
     fn wigner_step(a: FloatTensor<Self>, b: FloatTensor<Self>, spec: Spec) -> FloatTensor<Self>;
 }
 
+/// Shape and dtype of the result.
+#[cfg(feature = "cube")]
+fn promised(a: &TensorSpec, spec: &Spec) -> TensorSpec {
+    let [batch, ..] = a.shape.dims::<3>();
+    let size = spec.step.size(spec.slot);
+    TensorSpec::new([batch, size, size].into(), a.dtype)
+}
+
 /// `D^{l+1}` of a batch, `[batch, 2l+3, 2l+3]`, from `D^l` `[batch, 2l+1, 2l+1]` and `R` `[batch, 3, 3]`, both f32 or both
-/// f64. Bilinear. A kernel on the CPU, plain tensor operations elsewhere.
+/// f64. Bilinear.
 pub(crate) fn advance(step: &Arc<Step>, d: Tensor<3>, r: Tensor<3>) -> Tensor<3> {
-    if d.dims()[0] == 0 {
+    let [batch, ..] = d.dims();
+    if batch == 0 {
+        let size = step.size(Slot::Next);
+        return zeros([0, size, size], &d.device(), d.dtype());
+    }
+    if !has_kernel(&d.device(), d.dtype()) {
         return reference::advance(step, d, r);
     }
-    #[cfg(feature = "flex")]
-    {
-        if core_tensor::ext::flex::takes(&d.device(), d.dtype()) {
-            let spec = Spec {
-                step: step.clone(),
-                slot: Slot::Next,
-            };
-            let next = Dispatch::wigner_step(d.into_dispatch(), r.into_dispatch(), spec);
-            return Tensor::from_dispatch(next);
-        }
-    }
-    #[cfg(feature = "cube")]
-    core_tensor::ext::cube::fall_back(
-        "Wigner D matrices",
-        "no kernel for this device; they are computed by plain tensor operations",
-    );
-    reference::advance(step, d, r)
+    let spec = Spec {
+        step: step.clone(),
+        slot: Slot::Next,
+    };
+    let next = Dispatch::wigner_step(d.into_dispatch(), r.into_dispatch(), spec);
+    Tensor::from_dispatch(next)
 }

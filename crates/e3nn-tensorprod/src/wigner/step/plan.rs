@@ -27,6 +27,9 @@ pub(crate) struct Step {
     pub(crate) scale: Vec<f64>,
     /// The terms of the form `⟨D^{l+1}, step(D^l, R)⟩`, gathered by each of its arguments.
     forms: [Form; 3],
+    /// The forms on GPUs.
+    #[cfg(feature = "cube")]
+    pub(super) uploads: crate::cube::Uploads<Slot>,
 }
 
 /// The arguments of the trilinear form `Φ(D, R, G) = ⟨G, step(D, R)⟩`.
@@ -120,6 +123,8 @@ impl Step {
             scale: scale.collect(),
             terms,
             forms: Slot::ALL.map(|slot| Form::new(&[], slot, 0)),
+            #[cfg(feature = "cube")]
+            uploads: Default::default(),
         };
         let products = step.products();
         step.forms = Slot::ALL.map(|slot| Form::new(&products, slot, step.len(slot)));
