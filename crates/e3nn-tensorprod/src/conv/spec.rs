@@ -315,6 +315,10 @@ impl Call {
     }
 
     /// Shapes of the gradients of features, harmonics, weights, and of the matrix, given the shapes of weights and matrix.
+    #[cfg_attr(
+        not(any(feature = "flex", feature = "cube")),
+        allow(dead_code, reason = "of kernels")
+    )]
     pub(crate) fn gradient_shapes(
         &self,
         [weights, matrix]: [[usize; 2]; 2],
