@@ -66,6 +66,8 @@ struct Inner {
     paths: Vec<Path>,
     weights: usize,
     layout: Layout,
+    #[cfg(feature = "cube")]
+    kernels: super::cube::Kernels,
 }
 
 /// The paths of a convolution over given irreps, with their coefficients. Cheap to clone.
@@ -133,6 +135,8 @@ impl Paths {
             paths: compiled,
             weights,
             layout,
+            #[cfg(feature = "cube")]
+            kernels: Default::default(),
         })))
     }
 
@@ -173,6 +177,12 @@ impl Paths {
 
     pub(crate) fn compiled(&self) -> &[Path] {
         &self.0.paths
+    }
+
+    /// What kernels on a GPU unroll.
+    #[cfg(feature = "cube")]
+    pub(super) fn kernels(&self) -> &super::cube::Kernels {
+        &self.0.kernels
     }
 
     /// Number of coefficients of all paths that are not zero.
@@ -305,6 +315,10 @@ impl Call {
     }
 
     /// Shapes of the gradients of features, harmonics, weights, and of the matrix, given the shapes of weights and matrix.
+    #[cfg_attr(
+        not(any(feature = "flex", feature = "cube")),
+        allow(dead_code, reason = "of kernels")
+    )]
     pub(crate) fn gradient_shapes(
         &self,
         [weights, matrix]: [[usize; 2]; 2],

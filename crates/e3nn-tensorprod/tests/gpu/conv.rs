@@ -37,6 +37,15 @@ fn matches_the_reference() {
     }
 }
 
+/// So many edges that units take several in a row, of one node and of the next.
+#[test]
+fn runs_of_edges() {
+    let paths = paths("32x1o", "0e+1o", "0e+1o+1e+2e", Layout::IrMul);
+    let graph = Random::new(3).graph(700, 20_000);
+    let case = Case::new(4, paths, graph, ALL);
+    case.check(&device(), DType::F32, BOUND, ALL);
+}
+
 /// Degrees up to 4 in one kernel each, and a path of degree 8 that takes several.
 #[test]
 fn high_degrees() {

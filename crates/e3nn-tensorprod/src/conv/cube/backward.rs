@@ -1,7 +1,7 @@
 //! The launches of the backward pass, panel after panel.
 
 use super::super::spec::Weighting;
-use super::groups::{By, Group, groups};
+use super::groups::{By, Unrolled, groups};
 use super::harmonics::{self, UNITS};
 use super::problem::{ALIGNED, Problem};
 use super::weights::Panel;
@@ -9,7 +9,6 @@ use super::{gradients, sources, spline};
 use core_tensor::ext::cube::{
     CubeTensor, address_type, block, into_contiguous, product, transposed,
 };
-use std::sync::Arc;
 
 /// Edges that a unit takes at most, one after the other.
 const RUN: usize = 16;
@@ -26,7 +25,7 @@ struct Outputs {
 }
 
 /// Columns that kernels write, of rows of features and of harmonics.
-fn written(groups: &[Arc<Group>]) -> [usize; 2] {
+fn written(groups: &[Unrolled]) -> [usize; 2] {
     let mut all = [0, 0];
     for group in groups {
         let new = group.x.iter().filter(|slot| !slot.adds).count();
@@ -51,7 +50,7 @@ impl Problem<'_> {
             let [x, y, w] = [x, y, w].map(|shape| self.zeros(shape));
             return (x, y, w, self.zeros(matrix));
         }
-        let [features, harmonics] = written(&groups);
+        let [features, harmonics] = written(groups);
         let matrix = if wanted[3] {
             // Panels are added to it.
             self.zeros(matrix)
@@ -89,7 +88,7 @@ impl Problem<'_> {
                     w: [None, None],
                 }
             };
-            self.backward_of(&panel, &cotangent, &groups, &outputs, features);
+            self.backward_of(&panel, &cotangent, groups, &outputs, features);
         }
         let [x, y, w, matrix] = all;
         (x, y, w, matrix)
@@ -99,7 +98,7 @@ impl Problem<'_> {
         &self,
         panel: &Panel,
         cotangent: &CubeTensor,
-        groups: &[Arc<Group>],
+        groups: &[Unrolled],
         outputs: &Outputs,
         features: usize,
     ) {
@@ -147,7 +146,7 @@ impl Problem<'_> {
         &self,
         panel: &Panel,
         cotangent: &CubeTensor,
-        group: &Arc<Group>,
+        group: &Unrolled,
         gw: &Option<CubeTensor>,
         gx: &Option<CubeTensor>,
     ) {
@@ -166,7 +165,7 @@ impl Problem<'_> {
         }
         let units = panel.edges.len() * group.channels;
         let run = (units / BUSY).clamp(1, RUN);
-        let (count, dim) = self.units(panel.edges.len().div_ceil(run) * group.channels);
+        let (count, dim) = self.full_units(panel.edges.len().div_ceil(run) * group.channels);
         let written = [gw, gx].map(|t| t.clone().map(CubeTensor::into_tensor_arg));
         let [to_w, to_x] = written;
         let first_gw = if self.computed() {
@@ -191,7 +190,7 @@ impl Problem<'_> {
                 to_x.into(),
                 first_gw,
                 run,
-                Arc::clone(group),
+                group.clone(),
                 form,
                 self.elem(),
             );
@@ -203,7 +202,7 @@ impl Problem<'_> {
         &self,
         panel: &Panel,
         cotangent: &CubeTensor,
-        group: &Arc<Group>,
+        group: &Unrolled,
         gy: &CubeTensor,
     ) {
         let lanes = group.channels.next_power_of_two().min(32);
@@ -219,7 +218,7 @@ impl Problem<'_> {
                 cotangent.clone().into_tensor_arg(),
                 gy.clone().into_tensor_arg(),
                 lanes,
-                Arc::clone(group),
+                group.clone(),
                 self.form,
                 self.elem(),
             );

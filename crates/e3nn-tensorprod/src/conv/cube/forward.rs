@@ -1,10 +1,9 @@
 //! Sums of messages: a unit per node and channel keeps those of all output components of its paths in registers, and walks
 //! over the edges that arrive.
 
-use super::groups::Group;
+use super::groups::Unrolled;
 use super::terms::{Edges, Form, couple, moved, read, read_features, read_harmonics};
 use cubecl::prelude::*;
-use std::sync::Arc;
 
 /// `out[row] = Σ_e message(e)` over the edges of the launch; a row whose edges began in an earlier launch goes on.
 ///
@@ -17,7 +16,7 @@ pub(super) fn forward<F: Float>(
     first_row: usize,
     rows: usize,
     longest: usize,
-    #[comptime] group: Arc<Group>,
+    #[comptime] group: Unrolled,
     #[comptime] form: Form,
     #[define(F)] _dtype: ElemType,
 ) {

@@ -1,10 +1,9 @@
 //! Gradients of weights, and of the features that an edge reads: a unit per channel and run of edges, with the cotangents of
 //! the node where they arrive in registers.
 
-use super::groups::Group;
+use super::groups::Unrolled;
 use super::terms::{Edges, Form, couple, read, read_features, read_harmonics};
 use cubecl::prelude::*;
-use std::sync::Arc;
 
 /// With `p_a = Σ_c A_ac g_c + Ȧ_ac ġ_c` and `ṗ_a = Σ_c A_ac ġ_c`, where `A_ac = Σ_b C_abc y_b`:
 /// `∂w = Σ_a x_a p_a + ẋ_a ṗ_a`, `∂ẇ = Σ_a x_a ṗ_a`, `∂x_a = w p_a + ẇ ṗ_a`, `∂ẋ_a = w ṗ_a`, summed over paths.
@@ -18,7 +17,7 @@ pub(super) fn gradients<F: Float>(
     mut gx: ComptimeOption<&mut Tensor<F>>,
     first_gw: usize,
     run: usize,
-    #[comptime] group: Arc<Group>,
+    #[comptime] group: Unrolled,
     #[comptime] form: Form,
     #[define(F)] _dtype: ElemType,
 ) {

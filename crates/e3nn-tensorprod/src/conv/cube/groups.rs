@@ -1,8 +1,11 @@
 //! Paths as straight-line code: which kernel computes which of them.
 
 use super::super::spec::{Path, Paths, Place};
-use core::ops::Range;
-use std::sync::Arc;
+use core::fmt;
+use core::hash::{Hash, Hasher};
+use core::ops::{Deref, Range};
+use std::hash::DefaultHasher;
+use std::sync::{Arc, OnceLock};
 
 /// Multiply-adds that a kernel unrolls for an edge, about: what compiles in a fraction of a second.
 const UNROLLED: usize = 800;
@@ -68,8 +71,81 @@ pub(super) enum By {
     Input,
 }
 
+/// A group as a constant of a kernel: compared and hashed at every launch, hence by what was hashed once.
+#[derive(Clone)]
+pub(super) struct Unrolled {
+    group: Arc<Group>,
+    /// The same in every process, since compiled kernels are kept on disk.
+    digest: [u64; 2],
+}
+
+impl Unrolled {
+    fn new(group: Group) -> Self {
+        let digest = [0_u8, 1].map(|salt| {
+            let mut hasher = DefaultHasher::new();
+            (salt, &group).hash(&mut hasher);
+            hasher.finish()
+        });
+        Self {
+            group: Arc::new(group),
+            digest,
+        }
+    }
+}
+
+impl Deref for Unrolled {
+    type Target = Group;
+
+    fn deref(&self) -> &Group {
+        &self.group
+    }
+}
+
+impl PartialEq for Unrolled {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.group, &other.group)
+            || self.digest == other.digest && self.group == other.group
+    }
+}
+
+impl Eq for Unrolled {}
+
+impl Hash for Unrolled {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.digest.hash(state);
+    }
+}
+
+impl fmt::Debug for Unrolled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.group.fmt(f)
+    }
+}
+
+/// The kernels of a convolution, found at its first call: by what, and with tangents or not.
+#[derive(Default)]
+pub(in crate::conv) struct Kernels([[OnceLock<Vec<Unrolled>>; 2]; 2]);
+
+/// They follow from the paths that they are kept beside.
+impl PartialEq for Kernels {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kernels")
+    }
+}
+
 /// The kernels of a convolution in the order in which they run.
-pub(super) fn groups(paths: &Paths, by: By, parts: usize) -> Vec<Arc<Group>> {
+pub(super) fn groups(paths: &Paths, by: By, parts: usize) -> &[Unrolled] {
+    let Kernels(all) = paths.kernels();
+    all[usize::from(by == By::Input)][parts - 1].get_or_init(|| build(paths, by, parts))
+}
+
+fn build(paths: &Paths, by: By, parts: usize) -> Vec<Unrolled> {
     let mut list: Vec<&Path> = paths.compiled().iter().filter(|p| p.channels > 0).collect();
     list.sort_by_key(|path| {
         let place = match by {
@@ -116,7 +192,7 @@ fn cost(path: &Path, components: Range<usize>) -> usize {
 
 #[derive(Default)]
 struct Builder {
-    done: Vec<Arc<Group>>,
+    done: Vec<Unrolled>,
     open: Option<Group>,
     cost: usize,
     /// Components of the output that a kernel holds.
@@ -216,7 +292,7 @@ impl Builder {
             .extend(group.out.iter().map(|slot| slot.column));
         self.features.extend(group.x.iter().map(|slot| slot.column));
         self.harmonics.extend(group.y.iter().map(|y| y.0));
-        self.done.push(Arc::new(group));
+        self.done.push(Unrolled::new(group));
     }
 }
 
@@ -235,7 +311,7 @@ mod tests {
     /// Terms `(columns of features, harmonics, output; weight; bits)` of all kernels, or of the paths.
     type Terms = Vec<(usize, usize, usize, usize, u64)>;
 
-    fn of_groups(groups: &[Arc<Group>]) -> Terms {
+    fn of_groups(groups: &[Unrolled]) -> Terms {
         let mut all = Vec::new();
         for group in groups {
             for piece in &group.pieces {
@@ -280,14 +356,14 @@ mod tests {
         ] {
             let groups = groups(paths, by, parts);
             assert!(groups.len() <= expected, "{} kernels", groups.len());
-            assert_eq!(of_groups(&groups), of_paths(paths));
-            for group in &groups {
+            assert_eq!(of_groups(groups), of_paths(paths));
+            for group in groups {
                 assert!(group.out.len() * parts <= REGISTERS[0]);
             }
             // What is written first is not added to, and the rest is.
             for slots in [|g: &Group| g.x.clone(), |g: &Group| g.out.clone()] {
                 let mut seen = std::collections::HashSet::new();
-                for group in &groups {
+                for group in groups {
                     let slots = slots(group);
                     assert!(slots.iter().all(|s| s.adds == seen.contains(&s.column)));
                     seen.extend(slots.iter().map(|s| s.column));

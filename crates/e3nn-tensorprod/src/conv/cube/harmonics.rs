@@ -1,9 +1,8 @@
 //! Gradients of harmonics: sums over the channels of an edge.
 
-use super::groups::Group;
+use super::groups::Unrolled;
 use super::terms::{Edges, Form, constant, moved, read, read_features};
 use cubecl::prelude::*;
-use std::sync::Arc;
 
 /// Units of a cube.
 pub(super) const UNITS: usize = 128;
@@ -20,7 +19,7 @@ pub(super) fn gradients<F: Float>(
     cotangent: &Tensor<F>,
     gy: &mut Tensor<F>,
     #[comptime] lanes: usize,
-    #[comptime] group: Arc<Group>,
+    #[comptime] group: Unrolled,
     #[comptime] form: Form,
     #[define(F)] _dtype: ElemType,
 ) {

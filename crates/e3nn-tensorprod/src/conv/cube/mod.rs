@@ -28,6 +28,7 @@ mod split;
 mod terms;
 mod weights;
 
+pub(super) use groups::Kernels;
 #[cfg(feature = "testing")]
 pub use problem::limit_panels;
 

@@ -1,7 +1,7 @@
 //! A convolution on the device: its tensors, panels of edges, and the launches of the forward pass.
 
 use super::super::spec::{Call, Weighting};
-use super::groups::{By, Group, groups};
+use super::groups::{By, Unrolled, groups};
 use super::split::SEGMENT;
 use super::terms::{EdgesLaunch, Form};
 use super::weights::Panel;
@@ -15,12 +15,14 @@ use core_tensor::ext::cube::{
 use cubecl::client::Client;
 use cubecl::ir::{AddressType, ElemType};
 use cubecl::{calculate_cube_count_elemwise, prelude::*};
-use std::sync::Arc;
 
 /// What panels hold, bytes, about.
 static PANEL_BYTES: AtomicUsize = AtomicUsize::new(256 << 20);
 /// Edges of panels come in multiples of this, so that rows of any length begin at places that devices bind memory from.
 pub(super) const ALIGNED: usize = 128;
+
+/// Units of a cube whose kernel fills the registers.
+const FULL_UNITS: u32 = 64;
 
 /// What the values of a panel of edges may take, bytes.
 pub(super) fn panel_bytes() -> usize {
@@ -121,6 +123,13 @@ impl<'a> Problem<'a> {
         (cubes, dim)
     }
 
+    /// A unit each, in small cubes: those of kernels that fill the registers, of which more fit beside each other.
+    pub(super) fn full_units(&self, count: usize) -> (CubeCount, CubeDim) {
+        let dim = CubeDim::new_1d(FULL_UNITS);
+        let cubes = calculate_cube_count_elemwise(self.client(), count, dim);
+        (cubes, dim)
+    }
+
     /// A row of `lanes` units each, `units` to a cube.
     pub(super) fn rows(&self, count: usize, lanes: usize, units: usize) -> (CubeCount, CubeDim) {
         let dim = CubeDim::new_2d(lanes as u32, (units / lanes) as u32);
@@ -206,7 +215,7 @@ impl<'a> Problem<'a> {
         if graph.edges() == 0 || groups.is_empty() {
             return self.zeros(shape);
         }
-        let written = |group: &Arc<Group>| {
+        let written = |group: &Unrolled| {
             let new = group.out.iter().filter(|slot| !slot.adds).count();
             new * group.channels
         };
@@ -217,7 +226,7 @@ impl<'a> Problem<'a> {
         for edges in self.panels(self.weights_of_an_edge()) {
             let nodes = self.nodes_of(&edges);
             let panel = self.panel(edges);
-            for group in &groups {
+            for group in groups {
                 self.launch_forward(&panel, &nodes, longest, None, group, &out);
                 if split.is_some() {
                     self.launch_forward(&panel, &nodes, longest, split.as_ref(), group, &out);

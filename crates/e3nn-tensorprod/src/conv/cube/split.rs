@@ -1,14 +1,13 @@
 //! Nodes at which so many edges arrive that their sums are cut.
 
 use super::forward;
-use super::groups::Group;
+use super::groups::Unrolled;
 use super::problem::Problem;
 use super::sources;
 use super::weights::Panel;
 use core::ops::Range;
 use core_tensor::ext::cube::{CubeTensor, address_type, upload_u32};
 use core_tensor::graph::Graph;
-use std::sync::Arc;
 
 /// Edges of a node beyond which its sum is cut. Part of what defines the bits of a sum.
 pub(super) const SEGMENT: usize = 256;
@@ -71,7 +70,7 @@ impl Problem<'_> {
         nodes: &Range<usize>,
         longest: usize,
         split: Option<&Split>,
-        group: &Arc<Group>,
+        group: &Unrolled,
         out: &CubeTensor,
     ) {
         let (out, rows) = match split {
@@ -79,7 +78,7 @@ impl Problem<'_> {
             None => (out, nodes),
         };
         let ranges = split.map(|split| split.ranges.clone());
-        let (count, dim) = self.units(rows.len() * group.channels);
+        let (count, dim) = self.full_units(rows.len() * group.channels);
         // SAFETY: rows are edges of the panel, their sources and the nodes, all of which the graph has checked; columns are
         // places of blocks, and widths of rows were checked against the irreps.
         unsafe {
@@ -94,7 +93,7 @@ impl Problem<'_> {
                 rows.start,
                 rows.len(),
                 longest,
-                Arc::clone(group),
+                group.clone(),
                 self.form,
                 self.elem(),
             );

@@ -1,9 +1,8 @@
 //! What the kernels over edges share: their inputs, and arithmetic on coefficients.
 
-use super::groups::{Group, Pair};
+use super::groups::{Pair, Unrolled};
 use cubecl::ir::ConstantValue;
 use cubecl::prelude::*;
-use std::sync::Arc;
 
 /// Which tangents there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,7 +87,7 @@ pub(super) fn read_harmonics<F: Float>(
     matrix: &ComptimeOption<OwnedTensor<F>>,
     edge: usize,
     to: &mut Array<F>,
-    #[comptime] group: Arc<Group>,
+    #[comptime] group: Unrolled,
 ) {
     #[unroll]
     for b in 0..comptime!(group.y.len()) {
@@ -103,7 +102,7 @@ pub(super) fn read_features<F: Float>(
     node: usize,
     channel: usize,
     to: &mut Array<F>,
-    #[comptime] group: Arc<Group>,
+    #[comptime] group: Unrolled,
 ) {
     #[unroll]
     for a in 0..comptime!(group.x.len()) {
