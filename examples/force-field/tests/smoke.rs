@@ -26,14 +26,23 @@ fn it_learns_and_writes_what_it_learned() {
     assert!(after < 0.8 * before, "{before} to {after}");
     let picture = std::fs::read_to_string(out.join("report.svg")).unwrap();
     assert!(picture.starts_with("<svg") && picture.ends_with("</svg>\n"));
-    assert!(std::fs::metadata(out.join("weights.safetensors")).unwrap().len() > 1000);
+    assert!(
+        std::fs::metadata(out.join("weights.safetensors"))
+            .unwrap()
+            .len()
+            > 1000
+    );
 }
 
 #[test]
 fn what_cannot_be_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("no.xyz");
-    std::fs::write(&file, "1\nProperties=species:S:1:pos:R:3 energy=1\nHe 0 0 0\n").unwrap();
+    std::fs::write(
+        &file,
+        "1\nProperties=species:S:1:pos:R:3 energy=1\nHe 0 0 0\n",
+    )
+    .unwrap();
     let file = file.to_str().unwrap();
     for (arguments, error) in [
         (vec!["--data", file], "no forces"),

@@ -96,7 +96,7 @@ impl Zbl {
         } else {
             shifted
         };
-        let beyond = r.value.clone().detach().greater_equal_elem(rc);
+        let beyond = r.value.detach().greater_equal_elem(rc);
         V::from_dual(switched.mask_fill(beyond, 0.0))
     }
 }

@@ -118,8 +118,21 @@ fn scalar(t: Tensor<1>) -> f64 {
     t.into_data().iter::<f64>().next().expect("one number")
 }
 
-/// All numbers of the file; absolute bounds are in units of the largest number of each array.
-pub fn check(device: &Device, dtype: DType, [relative, absolute]: [f64; 2]) {
+/// How far numbers may be off.
+#[derive(Clone, Copy)]
+pub struct Bounds {
+    /// Sums, features and the energy, relative.
+    pub values: f64,
+    /// Forces and the loss on them, relative.
+    pub forces: f64,
+    /// Gradients of that loss, relative.
+    pub gradients: f64,
+    /// In units of the largest number of each array.
+    pub absolute: f64,
+}
+
+/// All numbers of the file.
+pub fn check(device: &Device, dtype: DType, bounds: Bounds) {
     let golden = Golden::open("conv_forces");
     let device = device.clone().autodiff();
     let ends: Vec<u32> = golden
@@ -152,35 +165,35 @@ pub fn check(device: &Device, dtype: DType, [relative, absolute]: [f64; 2]) {
         let positions = shaped("pos").require_grad();
         let out = model.run(Dual::constant(positions.clone()), parameters());
         let want = |name: &str| golden.tensor::<2>(name, &Device::flex(), DType::F64);
-        let close = |got: Tensor<2>, name: &str| {
+        let close = |got: Tensor<2>, name: &str, relative: f64| {
             let want = want(name).into_data();
             let largest = want.iter::<f64>().fold(0.0, |m: f64, x| m.max(x.abs()));
             assert_close!(
                 got.inner().into_data(),
                 want,
                 relative,
-                absolute * largest,
+                bounds.absolute * largest,
                 "{name}, fused {fused}"
             );
         };
-        let number = |got: f64, name: &str| {
+        let number = |got: f64, name: &str, relative: f64| {
             let want = golden.values(name)[0];
             assert!(
                 (got - want).abs() <= relative * want.abs(),
                 "{name}: {got} {want}"
             );
         };
-        close(out.sums.value.clone(), "agg");
-        close(out.nodes.value.clone(), "node_out");
+        close(out.sums.value.clone(), "agg", bounds.values);
+        close(out.nodes.value.clone(), "node_out", bounds.values);
         let energy = scalar(out.energy.value.clone());
-        number(energy, "energy");
+        number(energy, "energy", bounds.values);
         let grads = out.energy.value.backward();
         let forces = -positions.grad(&grads).expect("forces");
-        close(Tensor::from_inner(forces.clone()), "forces");
+        close(Tensor::from_inner(forces.clone()), "forces", bounds.forces);
         // 2. Loss Σ (F − target)² + E².
         let gap = forces - golden.tensor("force_target", &device.clone().without_autodiff(), dtype);
         let loss = scalar(gap.clone().powi_scalar(2).sum()) + energy * energy;
-        number(loss, "loss");
+        number(loss, "loss", bounds.forces);
         // 3. The energy's derivative along −∂L/∂F, and 4. one backward pass.
         let direction = Tensor::from_data((gap * -2.0).into_data(), (&device, dtype));
         let positions = shaped("pos").require_grad();
@@ -203,8 +216,8 @@ pub fn check(device: &Device, dtype: DType, [relative, absolute]: [f64; 2]) {
             assert_close!(
                 got.into_data(),
                 want,
-                relative,
-                absolute * largest,
+                bounds.gradients,
+                bounds.absolute * largest,
                 "dloss_{name}, fused {fused}"
             );
         }

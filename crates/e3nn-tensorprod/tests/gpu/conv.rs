@@ -354,5 +354,11 @@ fn same_bits_in_every_run() {
 
 #[test]
 fn energy_forces_and_gradient_of_their_loss() {
-    golden_forces::check(&device(), DType::F32, [1e-5, 1e-5]);
+    let bounds = golden_forces::Bounds {
+        values: 1e-5,
+        forces: 1e-5,
+        gradients: 1e-5,
+        absolute: 1e-5,
+    };
+    golden_forces::check(&device(), DType::F32, bounds);
 }

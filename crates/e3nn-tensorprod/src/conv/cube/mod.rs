@@ -11,8 +11,8 @@
 //! - [`harmonics`]: a row of units per edge sums over channels.
 //!
 //! Weights that are not stored are computed for a panel of edges at a time ([`weights`]): by Burn's product, or from the
-//! table ([`spline`]). Panels bound the memory of a pass to [`panel_bytes`](problem::panel_bytes), whatever the graph, and no
-//! bit depends on how edges are cut into panels, but for the gradient of the matrix.
+//! table ([`spline`]). Panels bound the memory of a pass to [`panel_bytes`](problem::panel_bytes), whatever the graph. With
+//! stored or splined weights no bit depends on how edges are cut into panels; Burn's product may round by its size.
 //!
 //! No atomics; every sum has one owner and a fixed order: the same bits in every run.
 
