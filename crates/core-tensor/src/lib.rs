@@ -10,6 +10,8 @@ pub mod graph;
 mod modules;
 #[cfg(feature = "resume")]
 pub mod resume;
+#[cfg(feature = "safetensors")]
+pub mod state_dict;
 #[cfg(feature = "testing")]
 pub mod testing;
 

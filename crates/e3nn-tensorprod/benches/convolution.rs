@@ -3,6 +3,13 @@
 //! `PEER_PYTHON=… RAYON_NUM_THREADS=1 cargo bench -p e3nn-tensorprod --bench convolution` (`benches/peers/README.md`);
 //! `ROUNDS`, `NODES`, `DEGREE` and `ONLY="mace-large forward"` choose. `MEMORY=1` walks over the crystal instead. Without
 //! `--bench` it checks on a small graph that its arrays are those of the peer.
+//!
+//! `GPU=1 cargo bench -p e3nn-tensorprod --features cuda --bench convolution` times the kernels on a GPU (or with `vulkan`,
+//! `wgpu`) and prints the bandwidth that they reach.
+
+#[cfg(any(feature = "cuda", feature = "vulkan", feature = "wgpu"))]
+#[path = "gpu/convolution.rs"]
+mod gpu;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use core_tensor::dual::Dual;
@@ -249,6 +256,10 @@ fn main() {
     let timed = std::env::args().any(|a| a == "--bench");
     if std::env::var_os("MEMORY").is_some() {
         return memory();
+    }
+    #[cfg(any(feature = "cuda", feature = "vulkan", feature = "wgpu"))]
+    if std::env::var_os("GPU").is_some() {
+        return gpu::run();
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/convolution.py");
     let mut peer = Peer::start(script);

@@ -31,7 +31,7 @@ enum Pass {
 
 /// A product with its inputs.
 struct Problem {
-    name: &'static str,
+    name: String,
     plan: Arc<ProductPlan>,
     rows: WeightRows,
     /// x, y, w; y is x for a square and ones for a linear map.
@@ -39,7 +39,7 @@ struct Problem {
 }
 
 impl Problem {
-    fn new(name: &'static str, batch: usize, dtype: DType) -> Self {
+    fn new(name: &str, batch: usize, dtype: DType) -> Self {
         let device = Device::flex().autodiff();
         let plan = plan(name);
         let rows = if name == "depthwise" {
@@ -54,12 +54,12 @@ impl Problem {
         let x = normal(batch, plan.irreps_in1().dim());
         let y = match name {
             "square" => x.clone(),
-            "linear" => Tensor::ones([batch, 1], (&device, dtype)),
+            "linear" | "linear-32" => Tensor::ones([batch, 1], (&device, dtype)),
             _ => normal(batch, plan.irreps_in2().dim()),
         };
         let w = normal(rows.count(batch), plan.weight_numel());
         Self {
-            name,
+            name: name.to_owned(),
             plan,
             rows,
             inputs: [x, y, w],
@@ -160,8 +160,11 @@ fn plan(name: &str) -> Arc<ProductPlan> {
             let layer = config.init(&Device::flex()).expect("a product");
             return layer.plan().clone();
         }
-        "linear" => {
-            let all = irreps("128x0e+128x1o+128x2e");
+        "linear" | "linear-32" => {
+            let all = irreps(match name {
+                "linear" => "128x0e+128x1o+128x2e",
+                _ => "32x0e+32x1o+32x2e",
+            });
             let layer = LinearConfig::new(all.clone(), all).init(&Device::flex());
             return layer.expect("a linear map").plan().clone();
         }
@@ -190,9 +193,14 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn main() {
-    let names = ["fctp", "fctp-wide", "depthwise", "square", "linear"];
+    let list = |name: &str, default: &str| -> Vec<String> {
+        let text = std::env::var(name).unwrap_or(default.to_owned());
+        text.split(',').map(str::to_owned).collect()
+    };
+    let names = list("CASES", "fctp,fctp-wide,depthwise,square,linear,linear-32");
+    let batches = list("BATCHES", "100,1000");
     let asked = |flag: &str| std::env::args().any(|argument| argument == flag);
-    for name in names {
+    for name in &names {
         Problem::new(name, 37, DType::F64).check();
     }
     if asked("--check") || !asked("--bench") {
@@ -213,8 +221,9 @@ fn main() {
     );
     println!("| product | pass | batch | GFLOP/s | this crate, ms | e3nn, ms | ratio |");
     println!("|---|---|---|---|---|---|---|");
-    for name in names {
-        for batch in [100, 1000] {
+    for name in &names {
+        for batch in &batches {
+            let batch: usize = batch.parse().expect("a number");
             let problem = Problem::new(name, batch, DType::F32);
             let flops = problem.plan.explain().flops() as f64 * batch as f64;
             for pass in [Pass::Forward, Pass::Train, Pass::Force] {

@@ -3,6 +3,10 @@
 pub mod conv;
 #[cfg(feature = "cube")]
 mod cube;
+#[cfg(feature = "flex")]
+mod gemm;
+#[cfg(feature = "import")]
+pub mod import;
 pub mod irreps;
 mod linear;
 pub mod nn;
@@ -10,6 +14,7 @@ pub mod product;
 pub mod radial;
 pub mod rotation;
 pub mod sh;
+pub mod so2;
 pub mod tensor;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -24,5 +29,6 @@ pub use irreps::{
 };
 pub use linear::{Biases, Linear, LinearConfig};
 pub use product::{ProductError, ProductPlan, TensorProduct, TensorProductConfig};
+pub use so2::{EdgeFrames, EdgeProduct, EdgeProductConfig, So2Linear, So2LinearConfig};
 pub use tensor::{IrrepsTensor, Layout};
 pub use wigner::{W3jConvention, Wigner3j, wigner_3j};

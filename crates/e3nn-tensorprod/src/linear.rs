@@ -317,6 +317,34 @@ impl Linear {
         Tensor::cat(parts.collect(), 1)
     }
 
+    /// The way back of [`class_weights_from_one_hot`](Self::class_weights_from_one_hot).
+    ///
+    /// # Panics
+    /// If the layer has no weights by class, `f_in` or `f_out` is not 1, or the shape disagrees.
+    pub fn one_hot_from_class_weights(&self, weights: Tensor<2>) -> Tensor<1> {
+        let classes = self.classes.expect("the layer has weights by class");
+        let expected = [classes, self.weight_numel()];
+        assert!(
+            weights.dims() == expected,
+            "one_hot_from_class_weights: expected {expected:?}, got {:?}",
+            weights.dims()
+        );
+        let mut start = 0;
+        let parts = self.path_shapes.iter().map(|&[mul_in, mul_out]| {
+            let part = weights.clone().narrow(1, start, mul_in * mul_out);
+            start += mul_in * mul_out;
+            let part = part.reshape([classes, mul_in, mul_out]).swap_dims(0, 1);
+            part.reshape([mul_in * classes * mul_out])
+        });
+        Tensor::cat(parts.collect(), 0)
+    }
+
+    /// Whether each class of rows has weights of its own.
+    #[cfg(feature = "import")]
+    pub(crate) fn by_class(&self) -> bool {
+        self.classes.is_some()
+    }
+
     fn with_own<V: Value<2>>(&self, x: V, rows: &WeightRows) -> V {
         let need = |have: bool, numel: usize, what: &str| {
             assert!(

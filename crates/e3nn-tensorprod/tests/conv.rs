@@ -1,7 +1,11 @@
 //! The fused convolution against its reference in plain tensor operations: values, gradients, tangents, gradients of
 //! tangents; bits.
 
+#[path = "common/convolution.rs"]
+mod convolution;
+
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use convolution::{ALL, Case, NONE, Random, paths};
 use core_tensor::assert_close;
 use core_tensor::dual::Dual;
 use core_tensor::graph::Graph;
@@ -10,131 +14,7 @@ use e3nn_tensorprod::conv::{
     ConvolutionConfig, InstructionOrder, RadialTable, convolve_radial, convolve_spline, reference,
 };
 use e3nn_tensorprod::{ConvError, ConvPath, Layout, Paths, convolve};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
-/// Reproducible values.
-struct Random(ChaCha8Rng);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        Self(ChaCha8Rng::seed_from_u64(seed))
-    }
-
-    fn data(&mut self, shape: [usize; 2]) -> TensorData {
-        let values: Vec<f64> = (0..shape[0] * shape[1])
-            .map(|_| self.0.random_range(-1.0..1.0))
-            .collect();
-        TensorData::new(values, shape)
-    }
-
-    /// A graph with self loops, multiple edges and isolated nodes.
-    fn graph(&mut self, nodes: usize, edges: usize) -> Graph {
-        let mut ends = || -> Vec<u32> {
-            let reach = nodes.saturating_sub(2).max(1) as u32;
-            (0..edges).map(|_| self.0.random_range(0..reach)).collect()
-        };
-        let (sources, destinations) = (ends(), ends());
-        Graph::new(nodes, &sources, &destinations, &[]).unwrap()
-    }
-}
-
-fn paths(x: &str, y: &str, targets: &str, layout: Layout) -> Paths {
-    let [x, y, targets] = [x, y, targets].map(|text| text.parse().expect("irreps"));
-    let config = ConvolutionConfig::new(x, y, targets).with_layout(layout);
-    config.init().expect("paths").paths().clone()
-}
-
-/// The inputs of a case: values of x, y, w and tangents of those marked.
-struct Case {
-    paths: Paths,
-    graph: Graph,
-    values: [TensorData; 3],
-    tangents: [Option<TensorData>; 3],
-    cotangents: [TensorData; 2],
-}
-
-type Convolve = fn(Dual<2>, Dual<2>, Dual<2>, &Paths, &Graph) -> Dual<2>;
-
-impl Case {
-    fn new(seed: u64, paths: Paths, graph: Graph, tangents: [bool; 3]) -> Self {
-        let mut random = Random::new(seed);
-        let (nodes, edges) = (graph.nodes(), graph.edges());
-        let shapes = [
-            [nodes, paths.irreps_in().dim()],
-            [edges, paths.irreps_sh().dim()],
-            [edges, paths.weight_numel()],
-        ];
-        let out = [nodes, paths.irreps_out().dim()];
-        let mut i = 0;
-        Self {
-            values: shapes.map(|shape| random.data(shape)),
-            tangents: shapes.map(|shape| {
-                i += 1;
-                tangents[i - 1].then(|| random.data(shape))
-            }),
-            cotangents: [random.data(out), random.data(out)],
-            paths,
-            graph,
-        }
-    }
-
-    /// Value, tangent, and gradients of all inputs that are `tracked` of `⟨value, g⟩ + ⟨tangent, ġ⟩`.
-    fn run(&self, f: Convolve, dtype: DType, tracked: [bool; 3]) -> Vec<TensorData> {
-        let device = Device::flex().autodiff();
-        let tensor = |data: &TensorData, track: bool| {
-            let t = Tensor::<2>::from_data(data.clone(), (&device, dtype));
-            if track { t.require_grad() } else { t }
-        };
-        let inputs: Vec<Dual<2>> = (0..3)
-            .map(|i| Dual {
-                value: tensor(&self.values[i], tracked[i]),
-                tangent: self.tangents[i].as_ref().map(|t| tensor(t, tracked[i])),
-            })
-            .collect();
-        let [x, y, w] = [0, 1, 2].map(|i| inputs[i].clone());
-        let out = f(x, y, w, &self.paths, &self.graph);
-        let mut loss = (out.value.clone() * tensor(&self.cotangents[0], false)).sum();
-        let mut results = vec![out.value.to_data()];
-        if let Some(tangent) = out.tangent {
-            results.push(tangent.to_data());
-            loss = loss + (tangent * tensor(&self.cotangents[1], false)).sum();
-        }
-        if tracked.contains(&true) {
-            let grads = loss.backward();
-            for (dual, tracked) in inputs.iter().zip(tracked) {
-                if tracked {
-                    let all = [Some(&dual.value), dual.tangent.as_ref()];
-                    let grads = all.into_iter().flatten().map(|t| t.grad(&grads));
-                    results.extend(grads.map(|g| g.expect("a gradient").into_data()));
-                }
-            }
-        }
-        results
-    }
-
-    #[track_caller]
-    fn check(&self, dtype: DType, bound: f64, tracked: [bool; 3]) {
-        let got = self.run(convolve, dtype, tracked);
-        let want = self.run(reference::convolve, DType::F64, tracked);
-        assert_eq!(got.len(), want.len());
-        for (i, (got, want)) in got.into_iter().zip(want).enumerate() {
-            // Every result is a sum; what rounding does to it is in proportion to the largest.
-            let largest = want.iter::<f64>().fold(1.0, |m: f64, x| m.max(x.abs()));
-            assert_close!(
-                got,
-                want,
-                bound,
-                bound * largest,
-                "{:?}: result {i}",
-                self.paths
-            );
-        }
-    }
-}
-
-const ALL: [bool; 3] = [true; 3];
-const NONE: [bool; 3] = [false; 3];
+use rand::Rng;
 
 /// Every multiplicity around the sizes of blocks, degrees up to 4, both layouts, values and all gradients, with tangents and
 /// without.
@@ -149,8 +29,8 @@ fn matches_the_reference() {
             let graph = random.graph(9, 40);
             for tangents in [NONE, ALL] {
                 let case = Case::new(2, paths.clone(), graph.clone(), tangents);
-                case.check(DType::F64, 1e-13, ALL);
-                case.check(DType::F32, 3e-6, ALL);
+                case.check(&Device::flex(), DType::F64, 1e-13, ALL);
+                case.check(&Device::flex(), DType::F32, 3e-6, ALL);
             }
         }
     }
@@ -166,8 +46,8 @@ fn high_degrees() {
     let graph = random.graph(6, 50);
     for tangents in [NONE, ALL] {
         let case = Case::new(4, paths.clone(), graph.clone(), tangents);
-        case.check(DType::F64, 1e-13, ALL);
-        case.check(DType::F32, 1e-5, ALL);
+        case.check(&Device::flex(), DType::F64, 1e-13, ALL);
+        case.check(&Device::flex(), DType::F32, 1e-5, ALL);
     }
 }
 
@@ -182,7 +62,7 @@ fn absent_tangents_and_untracked_inputs() {
     for tangents in 0..8 {
         for tracked in 0..8 {
             let case = Case::new(6, paths.clone(), graph.clone(), flags(tangents));
-            case.check(DType::F64, 1e-13, flags(tracked));
+            case.check(&Device::flex(), DType::F64, 1e-13, flags(tracked));
         }
     }
 }
@@ -212,7 +92,7 @@ fn awkward_graphs() {
             let case = Case::new(8 + n as u64, paths.clone(), graph.clone(), tangents);
             // Without nodes there is nothing to take a gradient of.
             let tracked = if graph.nodes() == 0 { NONE } else { ALL };
-            case.check(DType::F64, 1e-13, tracked);
+            case.check(&Device::flex(), DType::F64, 1e-13, tracked);
         }
     }
 }
@@ -243,7 +123,7 @@ fn paths_of_ones_own() {
         let graph = Random::new(9).graph(8, 30);
         for tangents in [NONE, ALL] {
             let case = Case::new(10, paths.clone(), graph.clone(), tangents);
-            case.check(DType::F64, 1e-13, ALL);
+            case.check(&Device::flex(), DType::F64, 1e-13, ALL);
         }
     }
 }
@@ -516,8 +396,8 @@ fn same_bits_for_any_threads_and_any_order_of_edges() {
             convolve_radial(x, y, hidden, matrix, paths, graph)
         };
         pool.install(|| {
-            let mut all = case.run(convolve, DType::F32, ALL);
-            all.extend(case.run(radial, DType::F32, ALL));
+            let mut all = case.run(&Device::flex(), convolve, DType::F32, ALL);
+            all.extend(case.run(&Device::flex(), radial, DType::F32, ALL));
             let bits = |data: &TensorData| data.iter::<f32>().map(f32::to_bits).collect::<Vec<_>>();
             all.iter().map(bits).collect::<Vec<_>>()
         })

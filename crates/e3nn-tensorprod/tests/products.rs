@@ -79,7 +79,7 @@ fn all_cases_of_e3nn() {
             continue;
         }
         same_numbers(case, &plan, &Device::flex(), DType::F64, [1e-12, 1e-10]);
-        same_numbers(case, &plan, &Device::flex(), DType::F32, [1e-5, 1e-4]);
+        same_numbers(case, &plan, &Device::flex(), DType::F32, [1e-5, 1e-5]);
     }
 }
 

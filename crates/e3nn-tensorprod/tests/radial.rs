@@ -160,6 +160,53 @@ fn golden_values() {
 }
 
 #[test]
+fn golden_values_and_slopes_of_other_packages() {
+    let golden = Golden::open("radial_others");
+    let (r, r0) = (golden.values("r"), golden.values("agnesi_r0"));
+    let agnesi = |transform: AgnesiTransform| -> Box<dyn Fn(Dual<2>) -> Dual<2>> {
+        let r0 = Dual::constant(column(&r0, DType::F64));
+        Box::new(move |r| transform.forward(r, r0.clone()))
+    };
+    let other = AgnesiTransform {
+        q: 2.0,
+        p: 5.0,
+        a: 0.7,
+    };
+    let functions: [Function; 7] = [
+        (
+            "gaussian_0_5_9",
+            Box::new(|r| gaussian_smearing(r, 0.0, 5.0, 9, 1.0)),
+        ),
+        (
+            "gaussian_1_4_20",
+            Box::new(|r| gaussian_smearing(r, 1.0, 4.0, 20, 1.0)),
+        ),
+        (
+            "expnormal_5_50",
+            Box::new(|r| ExpNormal::new(0.0, 5.0, 50).forward(r)),
+        ),
+        (
+            "expnormal_3_8",
+            Box::new(|r| ExpNormal::new(0.0, 3.0, 8).forward(r)),
+        ),
+        ("chebyshev_5_10", Box::new(|r| chebyshev(r, 5.0, 10))),
+        ("agnesi", agnesi(AgnesiTransform::default())),
+        ("agnesi_2_5_07", agnesi(other)),
+    ];
+    let ones = column(&vec![1.0; r.len()], DType::F64);
+    for (name, f) in &functions {
+        let got = f(Dual::new(column(&r, DType::F64), ones.clone()));
+        let slope = got.tangent.expect("a tangent");
+        for (name, got) in [(name.to_string(), got.value), (format!("d_{name}"), slope)] {
+            let want = golden.values(&name);
+            let scale = want.iter().fold(1.0_f64, |m, x| m.max(x.abs()));
+            let d = differences(&values(got), &want, 1e-12, 1e-12 * scale);
+            assert_eq!(d.worst, None, "{name}: {d}");
+        }
+    }
+}
+
+#[test]
 fn tangents_and_gradients_against_finite_differences() {
     let r = [0.03, 0.4, 1.05, 1.7, 2.61, 3.3, 4.4, 4.97, 5.2, 6.0];
     for (name, f) in catalogue() {
@@ -269,31 +316,40 @@ fn functions_vanish_to_the_promised_order() {
     assert_eq!(d.worst, None, "{d}");
 }
 
+/// Energies and forces that LAMMPS computed (`golden/make_zbl.py`): rows of distance, charges, energy, force.
 #[test]
-fn zbl_has_the_energy_of_lammps() {
-    // Bare energy below the inner cutoff up to the constant of the switch: differences of energies are those of
-    // k Z Z / r φ(r/a).
-    let bare = |r: f64, zi: f64, zj: f64| {
-        let a = 0.46850 / (zi.powf(0.23) + zj.powf(0.23));
-        let x = r / a;
-        let phi = 0.02817 * (-0.20162 * x).exp()
-            + 0.28022 * (-0.40290 * x).exp()
-            + 0.50986 * (-0.94229 * x).exp()
-            + 0.18175 * (-3.19980 * x).exp();
-        14.399645 * zi * zj / r * phi
-    };
-    let r = [0.3, 0.5, 0.9];
-    let column_of = |z: f64| column(&[z; 3], DType::F64);
-    let y = values(Zbl::new(1.0, 2.0).unwrap().forward(
-        column(&r, DType::F64),
-        column_of(14.0),
-        column_of(8.0),
-    ));
-    for i in 1..3 {
-        let (got, want) = (y[i] - y[0], bare(r[i], 14.0, 8.0) - bare(r[0], 14.0, 8.0));
-        assert!((got - want).abs() < 1e-10 * want.abs(), "{got} {want}");
+fn zbl_has_the_energies_and_forces_of_lammps() {
+    let golden = Golden::open("zbl");
+    for (case, [inner, outer]) in [
+        ("switched", [3.0, 5.0]),
+        ("narrow", [4.9, 5.0]),
+        ("cut", [5.0, 5.0]),
+    ] {
+        let rows = golden.values(case);
+        let pick = |i: usize| -> Vec<f64> { rows.iter().skip(i).step_by(5).copied().collect() };
+        let zbl = Zbl::new(inner, outer).unwrap();
+        let one = |r: &[f64]| column(&vec![1.0; r.len()], DType::F64);
+        let column_of = |i: usize| column(&pick(i), DType::F64);
+        let r = pick(0);
+        let moved = Dual::new(column(&r, DType::F64), one(&r));
+        let got = zbl.forward(moved, column_of(1), column_of(2));
+        let forces = -got.tangent.expect("a derivative");
+        // Sums of terms far larger than they are: relative to the energy without the switch.
+        let scale = one(&r) * 0.0 + (column_of(1) * column_of(2) * 14.4) / column(&r, DType::F64);
+        let zero = one(&r) * 0.0;
+        let energy = (got.value - column_of(3)) / scale.clone();
+        assert_close!(energy, zero.clone(), 0.0, 1e-14, "{case}: energy");
+        assert_close!(
+            (forces - column_of(4)) / scale,
+            zero,
+            0.0,
+            1e-12,
+            "{case}: force"
+        );
     }
-    assert!(Zbl::new(2.0, 1.0).is_err() && Zbl::new(f64::NAN, 1.0).is_err());
+    for [inner, outer] in [[2.0, 1.0], [f64::NAN, 1.0], [0.0, 0.0]] {
+        assert!(Zbl::new(inner, outer).is_err());
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use core_tensor::assert_close;
+use core_tensor::state_dict::StateDictError;
 use seq_rnn_parallel_scan::import::{ImportError, Layout, min_rnn_from_safetensors};
 use seq_rnn_parallel_scan::{InitialState, MinRnn};
 
@@ -97,7 +98,7 @@ fn what_does_not_fit_is_an_error() {
     let bytes = file("lucidrains_gru");
     let error = load(&bytes, Layout::MingruScans).unwrap_err();
     assert!(
-        matches!(&error, ImportError::Missing { name, .. } if name == "linear_z.weight"),
+        matches!(&error, ImportError::StateDict(StateDictError::Missing { name, .. }) if name == "linear_z.weight"),
         "{error}"
     );
     assert!(

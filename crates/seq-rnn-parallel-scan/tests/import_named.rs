@@ -8,6 +8,7 @@ use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor, s};
 use common::{Random, all_cells};
 use core_tensor::assert_close;
+use core_tensor::state_dict::StateDictError;
 use safetensors::tensor::{Dtype, TensorView};
 use seq_rnn_parallel_scan::import::{
     ImportError, Layout, NamedInitial, NamedLayout, NamedLinear, NamedPlanes, Plane,
@@ -412,7 +413,7 @@ fn what_is_named_must_be_there() {
     let missing = |layout: NamedLayout, want: &str| {
         let error = fails(layout);
         assert!(
-            matches!(&error, ImportError::Missing { name, .. } if name == want),
+            matches!(&error, ImportError::StateDict(StateDictError::Missing { name, .. }) if name == want),
             "{error}"
         );
     };
@@ -430,7 +431,7 @@ fn what_is_named_must_be_there() {
     let error = min_rnn_from_safetensors(&bytes, Layout::Named(layout()), "p.", &device);
     let error = error.unwrap_err();
     assert!(
-        matches!(&error, ImportError::Missing { name, .. } if name == "p.w"),
+        matches!(&error, ImportError::StateDict(StateDictError::Missing { name, .. }) if name == "p.w"),
         "{error}"
     );
     assert!(error.to_string().contains("\"odd\""), "{error}");
@@ -441,7 +442,7 @@ fn what_is_named_must_have_its_shape_and_dtype() {
     let mismatch = |layout: NamedLayout, want: &str| {
         let error = fails(layout);
         assert!(
-            matches!(&error, ImportError::Tensor { name, .. } if name == want),
+            matches!(&error, ImportError::StateDict(StateDictError::Tensor { name, .. }) if name == want),
             "{want}: {error}"
         );
     };
@@ -521,7 +522,7 @@ fn a_broken_file_is_an_error() {
     for len in (0..bytes.len()).step_by(7) {
         let error = min_rnn_from_safetensors(&bytes[..len], layout(), "", &device).unwrap_err();
         assert!(
-            matches!(error, ImportError::Format(_)),
+            matches!(error, ImportError::StateDict(StateDictError::Format(_))),
             "{len} bytes: {error}"
         );
     }

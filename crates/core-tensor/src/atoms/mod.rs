@@ -45,6 +45,6 @@ mod tensor;
 pub use cell::Cell;
 pub use error::AtomsError;
 pub use linalg::{Mat3, Vec3};
-pub use neighbors::{Batch, Cutoffs, NeighborList, VerletList, reference};
+pub use neighbors::{Batch, BatchTensors, Cutoffs, NeighborList, VerletList, reference};
 pub use structure::{Column, Data, Structure, Value};
 pub use tensor::to_tensor;

@@ -66,6 +66,8 @@ pub fn threads() -> usize {
 /// Calls `task(0), …, task(count - 1)`, spread over the threads of the current rayon pool; a single
 /// task runs on the caller.
 pub fn for_each_task(count: usize, task: impl Fn(usize) + Send + Sync) {
+    // Behind a pointer, so that the two branches share one copy of the kernel in it.
+    let task: &(dyn Fn(usize) + Sync) = &task;
     if count <= 1 || threads() == 1 {
         (0..count).for_each(task);
     } else {
@@ -81,7 +83,8 @@ pub fn map_parts<T: Send>(
     task: impl Fn(Range<usize>) -> T + Send + Sync,
 ) -> Vec<T> {
     let parts = len.div_ceil(part);
-    let task = |k: usize| task(k * part..len.min((k + 1) * part));
+    // As above.
+    let task: &(dyn Fn(usize) -> T + Sync) = &|k| task(k * part..len.min((k + 1) * part));
     if parts <= 1 || threads() == 1 {
         (0..parts).map(task).collect()
     } else {

@@ -22,6 +22,7 @@ CASES = {
     "depthwise": ("32x0e+32x1o+32x2e", "1x0e+1x1o+1x2e", None),
     "square": ("16x0e+16x1o+8x2e", None, "16x0e+16x1o+8x2e"),
     "linear": ("128x0e+128x1o+128x2e", None, "128x0e+128x1o+128x2e"),
+    "linear-32": ("32x0e+32x1o+32x2e", None, "32x0e+32x1o+32x2e"),
 }
 
 
@@ -48,7 +49,7 @@ def make(case, batch):
         layer = o3.TensorSquare(a, c, internal_weights=False, shared_weights=True)
         w = torch.randn(layer.weight_numel, requires_grad=True)
         return layer, [x, w]
-    if case == "linear":
+    if case.startswith("linear"):
         layer = o3.Linear(a, c, internal_weights=False, shared_weights=True)
         w = torch.randn(layer.weight_numel, requires_grad=True)
         return layer, [x, w]

@@ -25,7 +25,10 @@
 //! first-order autodiff only ([`core_tensor::dual`]).
 
 mod backward;
+#[cfg(feature = "cube")]
+mod cube;
 mod error;
+mod explain;
 #[cfg(feature = "flex")]
 mod flex;
 mod layer;
@@ -34,16 +37,21 @@ mod spec;
 mod table;
 
 pub use crate::product::InstructionOrder;
+#[cfg(all(feature = "cube", feature = "testing"))]
+pub use cube::limit_panels;
 pub use error::ConvError;
+pub use explain::{ConvExplanation, ConvPathCost};
 pub use layer::{Convolution, ConvolutionConfig};
 pub use spec::{Call, ConvPath, Paths};
 pub use table::RadialTable;
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use core_tensor::dual::{Dual, Value};
 use core_tensor::ext::{Backend, Dispatch, FloatTensor, backend_extension, has_cpu_kernel};
 use core_tensor::graph::Graph;
 use spec::Weighting;
+#[cfg(feature = "cube")]
+use spec::promised;
 
 /// What a backend provides; [`convolve`] checks its arguments and comes here.
 ///
@@ -52,6 +60,8 @@ use spec::Weighting;
 #[backend_extension(
     Autodiff,
     Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "cube"),
+    Fusion: cfg(feature = "cube"),
 )]
 #[allow(
     clippy::too_many_arguments,
@@ -59,6 +69,7 @@ use spec::Weighting;
 )]
 pub trait ConvBackend: Backend {
     /// The sums, or the sums and their tangents, `[1 or 2, nodes, outputs]`.
+    #[fusion(meta = |x, _y, _w, _matrix, _x_dot, _y_dot, _w_dot, call: &Call| promised::sums(x, call))]
     fn conv_forward(
         x: FloatTensor<Self>,
         y: FloatTensor<Self>,
@@ -72,6 +83,7 @@ pub trait ConvBackend: Backend {
 
     /// Gradients of `x`, `y`, `w`, each with that of its tangent, `[1 or 2, …]`, and of `matrix`; those that are not
     /// `wanted` have no elements.
+    #[fusion(meta = |x, _y, w, matrix, _x_dot, _y_dot, _w_dot, _gradient, wanted: &[bool; 4], call: &Call| promised::gradients(x, w, matrix, *wanted, call))]
     fn conv_backward(
         x: FloatTensor<Self>,
         y: FloatTensor<Self>,
@@ -204,12 +216,7 @@ fn run(x: Dual<2>, y: Dual<2>, weights: Weights, paths: &Paths, graph: &Graph) -
         matches!(dtype, DType::F64 | DType::F32 | DType::BF16 | DType::F16),
         "convolve: expected f64, f32, bf16 or f16, got {dtype:?}"
     );
-    if !has_cpu_kernel(&x.value.device(), dtype) {
-        #[cfg(feature = "cube")]
-        core_tensor::ext::cube::fall_back(
-            "convolve",
-            "only the CPU has a kernel; on this device messages of all edges are stored",
-        );
+    if !has_kernel(&x.value.device(), dtype) {
         return reference::run(x, y, weights, paths, graph);
     }
     let compute = core_tensor::ext::compute_dtype(dtype);
@@ -222,6 +229,15 @@ fn run(x: Dual<2>, y: Dual<2>, weights: Weights, paths: &Paths, graph: &Graph) -
         compute,
     );
     out.linear(|t| if compute == dtype { t } else { t.cast(dtype) })
+}
+
+/// Whether there is a kernel for a device; on others messages of all edges are stored.
+fn has_kernel(device: &Device, dtype: DType) -> bool {
+    #[cfg(feature = "cube")]
+    if core_tensor::ext::cube::runs_on(device) {
+        return true;
+    }
+    has_cpu_kernel(device, dtype)
 }
 
 fn check_tensor(what: &str, got: [usize; 2], dtype: DType, expected: [usize; 2], first: DType) {

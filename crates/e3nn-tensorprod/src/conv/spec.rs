@@ -66,6 +66,8 @@ struct Inner {
     paths: Vec<Path>,
     weights: usize,
     layout: Layout,
+    #[cfg(feature = "cube")]
+    kernels: super::cube::Kernels,
 }
 
 /// The paths of a convolution over given irreps, with their coefficients. Cheap to clone.
@@ -133,6 +135,8 @@ impl Paths {
             paths: compiled,
             weights,
             layout,
+            #[cfg(feature = "cube")]
+            kernels: Default::default(),
         })))
     }
 
@@ -173,6 +177,12 @@ impl Paths {
 
     pub(crate) fn compiled(&self) -> &[Path] {
         &self.0.paths
+    }
+
+    /// What kernels on a GPU unroll.
+    #[cfg(feature = "cube")]
+    pub(super) fn kernels(&self) -> &super::cube::Kernels {
+        &self.0.kernels
     }
 
     /// Number of coefficients of all paths that are not zero.
@@ -304,8 +314,60 @@ impl Call {
         1 + usize::from(self.dual())
     }
 
+    /// Shapes of the gradients of features, harmonics, weights, and of the matrix, given the shapes of weights and matrix.
+    #[cfg_attr(
+        not(any(feature = "flex", feature = "cube")),
+        allow(dead_code, reason = "of kernels")
+    )]
+    pub(crate) fn gradient_shapes(
+        &self,
+        [weights, matrix]: [[usize; 2]; 2],
+        wanted: [bool; 4],
+    ) -> ([[usize; 3]; 3], [usize; 2]) {
+        let [features, harmonics, _] = self.paths.dims();
+        let sizes = [
+            [self.graph.nodes(), features],
+            [self.graph.edges(), harmonics],
+            weights,
+        ];
+        let shape = |i: usize| {
+            let [rows, columns] = sizes[i];
+            [if wanted[i] { self.parts() } else { 0 }, rows, columns]
+        };
+        (
+            [0, 1, 2].map(shape),
+            if wanted[3] { matrix } else { [0, 0] },
+        )
+    }
+
     /// Whether there is a matrix that may have a gradient.
     pub(crate) fn has_matrix(&self) -> bool {
         self.weighting == Weighting::Product
+    }
+}
+
+/// Shapes and dtypes that the operations promise to Fusion.
+#[cfg(feature = "cube")]
+pub(super) mod promised {
+    use super::Call;
+    use core_tensor::ext::TensorSpec;
+
+    pub(crate) fn sums(x: &TensorSpec, call: &Call) -> TensorSpec {
+        let [_, _, width] = call.paths.dims();
+        let shape = [call.parts(), call.graph.nodes(), width];
+        TensorSpec::new(shape.into(), x.dtype)
+    }
+
+    pub(crate) fn gradients(
+        x: &TensorSpec,
+        w: &TensorSpec,
+        matrix: &TensorSpec,
+        wanted: [bool; 4],
+        call: &Call,
+    ) -> (TensorSpec, TensorSpec, TensorSpec, TensorSpec) {
+        let given = [w.shape.dims(), matrix.shape.dims()];
+        let (three, matrix) = call.gradient_shapes(given, wanted);
+        let [gx, gy, gw] = three.map(|shape| TensorSpec::new(shape.into(), x.dtype));
+        (gx, gy, gw, TensorSpec::new(matrix.into(), x.dtype))
     }
 }

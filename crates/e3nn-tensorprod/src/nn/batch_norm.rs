@@ -140,6 +140,12 @@ enum Statistics {
 }
 
 impl BatchNorm {
+    /// Whether entries are normalised by themselves, without running statistics.
+    #[cfg(feature = "import")]
+    pub(crate) fn is_instance(&self) -> bool {
+        self.instance
+    }
+
     /// Every row is an entry of one sample.
     ///
     /// # Shapes

@@ -186,7 +186,7 @@ impl TensorProduct {
         Some(weight.narrow(0, range.start, range.len()).reshape(shape))
     }
 
-    fn own_weights(&self) -> Option<Tensor<2>> {
+    pub(crate) fn own_weights(&self) -> Option<Tensor<2>> {
         let numel = self.plan.weight_numel();
         let weight = self.weight.as_ref().map(|weight| weight.val());
         assert!(

@@ -10,7 +10,7 @@ use core_tensor::dual::{Dual, Value};
 pub enum ZblError {
     /// Distances that do not fit each other.
     #[error(
-        "ZBL: inner cutoff {inner} and outer cutoff {outer}, expected 0 <= inner < outer, finite"
+        "ZBL: inner cutoff {inner} and outer cutoff {outer}, expected 0 <= inner <= outer, 0 < outer, finite"
     )]
     Cutoffs {
         /// Where switching begins.
@@ -24,7 +24,8 @@ pub enum ZblError {
 ///
 /// `E(r) = k Z_i Z_j / r · φ(r / a) + S(r)`, `φ(x) = Σ_k c_k exp(−d_k x)`, `a = 0.46850 / (Z_i^0.23 + Z_j^0.23)`, with
 /// `k = e²/4πε₀ = 14.399645 eV Å`. `S` is constant up to the inner cutoff and from there a polynomial of fourth degree,
-/// such that energy and its first two derivatives are 0 at the outer cutoff; 0 beyond.
+/// such that energy and its first two derivatives are 0 at the outer cutoff; 0 beyond. With equal cutoffs nothing is switched: `S` shifts
+/// the energy to 0 there, and the force ends abruptly.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Zbl {
     inner: f64,
@@ -45,9 +46,9 @@ impl Zbl {
     /// With switching from `inner` to `outer`.
     ///
     /// # Errors
-    /// If not `0 ≤ inner < outer`.
+    /// If not `0 ≤ inner ≤ outer` and `0 < outer`.
     pub fn new(inner: f64, outer: f64) -> Result<Self, ZblError> {
-        if inner >= 0.0 && inner < outer && outer.is_finite() {
+        if inner >= 0.0 && inner <= outer && outer > 0.0 && outer.is_finite() {
             Ok(Self { inner, outer })
         } else {
             Err(ZblError::Cutoffs { inner, outer })
@@ -84,13 +85,18 @@ impl Zbl {
         let e0 = charge.clone() * p0.clone() / rc;
         let e1 = charge.clone() * (p1.clone() / rc - p0.clone() / (rc * rc));
         let e2 = charge.clone() * (p2 / rc - p1 * (2.0 / (rc * rc)) + p0 * (2.0 / (rc * rc * rc)));
-        let a = (e1.clone() * -3.0 + e2.clone() * width) / (width * width);
-        let b = (e1.clone() * 2.0 - e2.clone() * width) / (width * width * width);
-        let c = e1 * (0.5 * width) - e0 - e2 * (width * width / 12.0);
-        let t = (r.clone() - self.inner).clamp_min(0.0);
-        let t3 = t.clone().powi(3);
-        let switch = t3.clone() * (a / 3.0) + t3 * t * (b / 4.0) + c;
+        let c = e1.clone() * (0.5 * width) - e0 - e2.clone() * (width * width / 12.0);
+        let shifted = energy(r.clone()) + c;
+        let switched = if width > 0.0 {
+            let a = (e1.clone() * -3.0 + e2.clone() * width) / (width * width);
+            let b = (e1 * 2.0 - e2 * width) / (width * width * width);
+            let t = (r.clone() - self.inner).clamp_min(0.0);
+            let t3 = t.clone().powi(3);
+            t3.clone() * (a / 3.0) + t3 * t * (b / 4.0) + shifted
+        } else {
+            shifted
+        };
         let beyond = r.value.clone().detach().greater_equal_elem(rc);
-        V::from_dual((energy(r) + switch).mask_fill(beyond, 0.0))
+        V::from_dual(switched.mask_fill(beyond, 0.0))
     }
 }

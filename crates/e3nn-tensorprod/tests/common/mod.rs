@@ -57,6 +57,11 @@ impl Golden {
         Self::index()["files"][&self.name]["meta"].clone()
     }
 
+    /// The file itself.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     fn file(&self) -> SafeTensors<'_> {
         SafeTensors::deserialize(&self.bytes).expect("a safetensors file")
     }

@@ -6,7 +6,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 use core_tensor::assert_close;
 use e3nn_tensorprod::wigner::wigner_d_from_matrix;
 
-const BOUNDS: [f64; 2] = [1e-5, 1e-4];
+const BOUNDS: [f64; 2] = [1e-5, 1e-5];
 
 #[test]
 fn spherical_harmonics() {

@@ -9,8 +9,13 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod conv;
+#[path = "../common/convolution.rs"]
+mod convolution;
 mod equivariance;
 mod golden;
+#[path = "../common/golden_forces.rs"]
+mod golden_forces;
 #[path = "../common/golden_harmonics.rs"]
 mod golden_harmonics;
 #[path = "../common/golden_linear.rs"]

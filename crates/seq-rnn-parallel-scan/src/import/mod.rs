@@ -9,7 +9,7 @@ pub use named::{NamedInitial, NamedLayout, NamedLinear, NamedPlanes, Plane};
 use crate::layers::MinRnn;
 use crate::scan::{Candidate, Cell, Transition};
 use burn::tensor::Device;
-use file::File;
+use core_tensor::state_dict::{StateDict, StateDictError};
 
 /// Whose names and row order a file has.
 ///
@@ -44,27 +44,9 @@ pub enum Layout {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// The bytes are no safetensors file.
-    #[error("import: no valid safetensors file: {0}")]
-    Format(#[from] safetensors::SafeTensorError),
-    /// A tensor is not there.
-    #[error("import: expected a tensor {name:?}; the file has {available:?}")]
-    Missing {
-        /// Its name.
-        name: String,
-        /// Names in the file, the first twenty.
-        available: Vec<String>,
-    },
-    /// A tensor has another shape or dtype than the layout needs.
-    #[error("import: tensor {name:?}: expected {expected}, got {got}")]
-    Tensor {
-        /// Its name.
-        name: String,
-        /// What the layout needs.
-        expected: String,
-        /// What the file has.
-        got: String,
-    },
+    /// The bytes are no safetensors file, or a tensor is missing or of another shape or dtype than the layout needs.
+    #[error("import: {0}")]
+    StateDict(#[from] StateDictError),
     /// A [`NamedLayout`] does not describe its cell.
     #[error("import: layout of {cell:?}: expected {expected}, got {got}")]
     Layout {
@@ -99,7 +81,7 @@ pub fn min_rnn_from_safetensors(
     prefix: &str,
     device: &Device,
 ) -> Result<MinRnn, ImportError> {
-    let file = File::new(bytes, prefix, device)?;
+    let file = StateDict::open(bytes, device)?.at(prefix);
     layout.in_names(&file).read(&file)
 }
 
@@ -114,7 +96,7 @@ const LSTM: Cell = Cell::MinLstm {
 
 impl Layout {
     /// The layout in names, with the optional tensors that the file has.
-    fn in_names(self, file: &File<'_>) -> NamedLayout {
+    fn in_names(self, file: &StateDict<'_>) -> NamedLayout {
         let linear = |name: &str| {
             let bias = Some(format!("{name}.bias")).filter(|bias| file.has(bias));
             NamedLinear {

@@ -1,12 +1,13 @@
 //! A layout in the caller's own names.
 
 use super::ImportError;
-use super::file::{File, Map};
+use super::file::{Map, linear, vector};
 use crate::layers::MinRnn;
 use crate::scan::{Candidate, Cell, Transition};
 use burn::module::Param;
 use burn::nn::Linear;
 use burn::tensor::{DType, Tensor, TensorData};
+use core_tensor::state_dict::StateDict;
 use serde::{Deserialize, Serialize};
 
 /// What a file holds and under which names, in the words of whoever has it: any implementation that
@@ -131,7 +132,7 @@ impl NamedLayout {
     }
 
     /// Reads the layer.
-    pub(super) fn read(&self, file: &File<'_>) -> Result<MinRnn, ImportError> {
+    pub(super) fn read(&self, file: &StateDict<'_>) -> Result<MinRnn, ImportError> {
         let planes = self.read_planes(file)?;
         let [d_hidden, _] = planes[0].weight.dims();
         let dtype = planes[0].weight.dtype();
@@ -154,11 +155,11 @@ impl NamedLayout {
     }
 
     /// One map per plane of the cell, in the cell's order.
-    fn read_planes(&self, file: &File<'_>) -> Result<Vec<Map>, ImportError> {
+    fn read_planes(&self, file: &StateDict<'_>) -> Result<Vec<Map>, ImportError> {
         let (maps, named): (Vec<Map>, Vec<Plane>) = match &self.planes {
             NamedPlanes::Packed { linear, order } => {
                 self.places(order)?;
-                let map = file.linear(linear, self.input_first)?;
+                let map = self::linear(file, linear, self.input_first)?;
                 (
                     parts(file, &linear.weight, map, order.len())?,
                     order.clone(),
@@ -168,14 +169,14 @@ impl NamedLayout {
                 let order: Vec<Plane> = planes.iter().map(|(plane, _)| *plane).collect();
                 self.places(&order)?;
                 let maps = planes.iter();
-                let maps = maps.map(|(_, names)| file.linear(names, self.input_first));
+                let maps = maps.map(|(_, names)| linear(file, names, self.input_first));
                 let maps: Vec<Map> = maps.collect::<Result<_, _>>()?;
                 let names = planes.iter().map(|(_, names)| &names.weight);
                 for (name, map) in names.zip(&maps) {
                     if describe(map) != describe(&maps[0]) {
                         let expected =
                             format!("as {:?}: {}", planes[0].1.weight, describe(&maps[0]));
-                        return Err(file.mismatch(name, expected, describe(map)));
+                        return Err(file.mismatch(name, expected, describe(map)).into());
                     }
                 }
                 (maps, order)
@@ -230,17 +231,17 @@ impl NamedLayout {
 
     fn read_output(
         &self,
-        file: &File<'_>,
+        file: &StateDict<'_>,
         names: &NamedLinear,
         d_hidden: usize,
         dtype: DType,
     ) -> Result<Map, ImportError> {
-        let map = file.linear(names, self.input_first)?;
+        let map = linear(file, names, self.input_first)?;
         let [outputs, inputs] = map.weight.dims();
         if inputs != d_hidden || map.weight.dtype() != dtype {
             let expected = format!("a map of {d_hidden} states in {dtype:?}");
             let got = format!("{inputs} to {outputs} in {:?}", map.weight.dtype());
-            return Err(file.mismatch(&names.weight, expected, got));
+            return Err(file.mismatch(&names.weight, expected, got).into());
         }
         Ok(map)
     }
@@ -248,16 +249,16 @@ impl NamedLayout {
     /// The initial state before its activation.
     fn read_initial(
         &self,
-        file: &File<'_>,
+        file: &StateDict<'_>,
         d_hidden: usize,
         dtype: DType,
     ) -> Result<Option<Tensor<1>>, ImportError> {
         Ok(match &self.initial {
             NamedInitial::Zero => None,
-            NamedInitial::ActivatedZero => Some(file.zeros(d_hidden, dtype)),
-            NamedInitial::PreActivation(name) => Some(file.vector(name, d_hidden, dtype)?),
+            NamedInitial::ActivatedZero => Some(Tensor::zeros([d_hidden], (file.device(), dtype))),
+            NamedInitial::PreActivation(name) => Some(vector(file, name, d_hidden, dtype)?),
             NamedInitial::State(name) => {
-                let state = file.vector(name, d_hidden, dtype)?;
+                let state = vector(file, name, d_hidden, dtype)?;
                 Some(before_activation(
                     self.candidate(),
                     &file.full(name),
@@ -302,12 +303,17 @@ impl NamedPlanes {
 }
 
 /// Equal parts of a map's outputs.
-fn parts(file: &File<'_>, name: &str, map: Map, count: usize) -> Result<Vec<Map>, ImportError> {
+fn parts(
+    file: &StateDict<'_>,
+    name: &str,
+    map: Map,
+    count: usize,
+) -> Result<Vec<Map>, ImportError> {
     let [outputs, inputs] = map.weight.dims();
     if !outputs.is_multiple_of(count) {
         let expected = format!("outputs for {count} equal planes");
         let got = format!("{outputs} outputs of {inputs} inputs");
-        return Err(file.mismatch(name, expected, got));
+        return Err(file.mismatch(name, expected, got).into());
     }
     let weights = map.weight.chunk(count, 0);
     let biases = match map.bias {

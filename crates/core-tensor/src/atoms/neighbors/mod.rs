@@ -2,6 +2,7 @@
 
 mod batch;
 mod cutoffs;
+mod device;
 mod grid;
 mod images;
 mod lattice;
@@ -13,5 +14,6 @@ mod verlet;
 
 pub use batch::Batch;
 pub use cutoffs::Cutoffs;
+pub use device::BatchTensors;
 pub use list::NeighborList;
 pub use verlet::VerletList;

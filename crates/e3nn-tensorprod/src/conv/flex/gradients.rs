@@ -10,8 +10,9 @@ use super::sources::add_to_sources;
 use super::spline;
 use super::sums::Scratch;
 use super::tables::CHUNK;
-use super::weights::{Rows, Weights, product};
+use super::weights::{Rows, Weights};
 use super::work::{Segment, Task, Work};
+use crate::gemm::{Matrix, product};
 use core::ops::Range;
 use core_tensor::cpu::{RowsMut, Storage, for_each_task, threads};
 use core_tensor::ext::flex::output;
@@ -222,8 +223,9 @@ impl<'a, T: Lanes + Storage> Problem<'a, T> {
                 product(
                     sizes,
                     rows(*hidden, part),
-                    (gw, [weights, 1]),
-                    (matrix, [1, weights]),
+                    Matrix::rows(gw, weights),
+                    Matrix::rows(matrix, weights).transposed(),
+                    T::ONE,
                     false,
                 );
             }
@@ -238,8 +240,9 @@ impl<'a, T: Lanes + Storage> Problem<'a, T> {
                     product(
                         sizes,
                         sum,
-                        (&h[cut.clone()], [1, *hidden]),
-                        (gw, [weights, 1]),
+                        Matrix::rows(&h[cut.clone()], *hidden).transposed(),
+                        Matrix::rows(gw, weights),
+                        T::ONE,
                         true,
                     );
                 }

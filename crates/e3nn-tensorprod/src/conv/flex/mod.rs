@@ -90,33 +90,17 @@ impl ConvBackend for Flex {
     ) {
         let inputs = [x, y, w, matrix, x_dot, y_dot, w_dot].map(|t| t.to_contiguous());
         let gradient = gradient.to_contiguous();
-        let (paths, graph) = (&call.paths, &call.graph);
-        let [features, harmonics, _] = paths.dims();
-        let sizes = [
-            [graph.nodes(), features],
-            [graph.edges(), harmonics],
-            inputs[2].shape().dims(),
-        ];
-        let matrix: [usize; 2] = if wanted[3] {
-            inputs[3].shape().dims()
-        } else {
-            [0, 0]
-        };
-        let shape = |i: usize| {
-            [
-                if wanted[i] { call.parts() } else { 0 },
-                sizes[i][0],
-                sizes[i][1],
-            ]
-        };
+        let paths = &call.paths;
+        let given = [&inputs[2], &inputs[3]].map(|t| t.shape().dims());
+        let ([x, y, w], matrix) = call.gradient_shapes(given, wanted);
         with_real!(inputs[0].dtype(), T => {
             let g = by_component(values::<T>(&gradient), paths.irreps_out(), paths.layout());
             let [gx, gy, gw, gm] = Problem::<T>::new(&inputs, &call).gradients(&g, wanted);
             let gx = in_layout(gx, paths.irreps_in(), paths.layout());
             (
-                tensor(gx, shape(0)),
-                tensor(gy, shape(1)),
-                tensor(gw, shape(2)),
+                tensor(gx, x),
+                tensor(gy, y),
+                tensor(gw, w),
                 tensor(gm, matrix),
             )
         })

@@ -3,6 +3,7 @@
 use super::super::table::Knots;
 use super::lanes::Lanes;
 use super::spline;
+use crate::gemm::{Matrix, product};
 use core::ops::Range;
 use core_tensor::cpu::Isa;
 
@@ -60,7 +61,8 @@ impl<'a, T: Lanes> Weights<'a, T> {
                     let h = &h[edges.start * hidden..edges.end * hidden];
                     out.resize(edges.len() * weights, T::ZERO);
                     let sizes = [edges.len(), weights, *hidden];
-                    product(sizes, out, (h, [*hidden, 1]), (matrix, [weights, 1]), false);
+                    let (h, matrix) = (Matrix::rows(h, *hidden), Matrix::rows(matrix, weights));
+                    product(sizes, out, h, matrix, T::ONE, false);
                     (&out[..], weights)
                 };
                 let w = multiply(h, w);
@@ -85,65 +87,5 @@ impl<'a, T: Lanes> Weights<'a, T> {
                 [(w, weights), (w_dot, weights)]
             }
         }
-    }
-}
-
-/// `out = a · b`, or `out += a · b`, of `[m, k] · [k, n]`, with strides of rows and columns; `out` is row-major. On one
-/// thread, summed in an order that depends on the sizes alone.
-///
-/// # Panics
-/// If a matrix ends outside its values.
-#[allow(unsafe_code)]
-pub(super) fn product<T: Lanes>(
-    [m, n, k]: [usize; 3],
-    out: &mut [T],
-    (a, a_strides): (&[T], [usize; 2]),
-    (b, b_strides): (&[T], [usize; 2]),
-    accumulate: bool,
-) {
-    if m == 0 || n == 0 {
-        return;
-    }
-    if k == 0 {
-        if !accumulate {
-            out[..m * n].fill(T::ZERO);
-        }
-        return;
-    }
-    let last = |rows: usize, columns: usize, [row, column]: [usize; 2]| {
-        (rows - 1) * row + (columns - 1) * column
-    };
-    assert!(out.len() >= m * n, "product: the result is too short");
-    assert!(
-        last(m, k, a_strides) < a.len(),
-        "product: the left factor is too short"
-    );
-    assert!(
-        last(k, n, b_strides) < b.len(),
-        "product: the right factor is too short"
-    );
-    // SAFETY: in bounds by the assertions above; `out` is exclusive.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            1,
-            n as isize,
-            accumulate,
-            a.as_ptr(),
-            a_strides[1] as isize,
-            a_strides[0] as isize,
-            b.as_ptr(),
-            b_strides[1] as isize,
-            b_strides[0] as isize,
-            T::ONE,
-            T::ONE,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
     }
 }

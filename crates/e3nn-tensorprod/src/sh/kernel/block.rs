@@ -1,41 +1,20 @@
 //! Rows of memory into lanes and back.
 
 use super::lanes::{Lanes, Vectors};
-use super::transpose::{SIDE, Square};
+use super::transpose::Transpose;
 use core::mem::MaybeUninit;
-use core_tensor::cpu::Real;
-
-/// `count` vectors, one per lane; lanes without one are 0.
-#[inline(always)]
-pub(super) fn load_vectors<T: Real, const W: usize>(data: &[T], count: usize) -> Vectors<T, W> {
-    let mut out = [[T::ZERO; W]; 3];
-    let (rows, _) = data[..3 * count].as_chunks::<3>();
-    for (i, row) in rows.iter().enumerate() {
-        for k in 0..3 {
-            out[k][i] = row[k];
-        }
-    }
-    out
-}
 
 /// Columns `column..column + out.len()` of `count` rows into lanes; lanes without a row are 0.
 #[inline(always)]
-pub(super) fn load<T: Real + Square, const W: usize>(
+pub(super) fn load<T: Transpose, const W: usize>(
     data: &[T],
     stride: usize,
     column: usize,
     count: usize,
     out: &mut [Lanes<T, W>],
 ) {
-    if count == W && out.len() >= SIDE {
-        for k in squares(out.len()) {
-            let to = out[k..k + SIDE].as_flattened_mut();
-            for lane in (0..W).step_by(SIDE) {
-                let from = &data[lane * stride + column + k..];
-                T::transpose(from, stride, initialised(&mut to[lane..]), W);
-            }
-        }
-        return;
+    if count == W {
+        return T::gather(&data[column..], stride, out);
     }
     for lane in 0..W {
         if lane < count {
@@ -51,7 +30,7 @@ pub(super) fn load<T: Real + Square, const W: usize>(
 
 /// Lanes into columns `column..column + values.len()` of `count` rows.
 #[inline(always)]
-pub(super) fn store<T: Real + Square, const W: usize>(
+pub(super) fn store<T: Transpose, const W: usize>(
     values: &[Lanes<T, W>],
     out: &mut [MaybeUninit<T>],
     stride: usize,
@@ -59,15 +38,8 @@ pub(super) fn store<T: Real + Square, const W: usize>(
     count: usize,
 ) {
     // Only the last block of all is not full.
-    if count == W && values.len() >= SIDE {
-        for k in squares(values.len()) {
-            let from = values[k..k + SIDE].as_flattened();
-            for lane in (0..W).step_by(SIDE) {
-                let to = &mut out[lane * stride + column + k..];
-                T::transpose(&from[lane..], W, to, stride);
-            }
-        }
-        return;
+    if count == W {
+        return T::scatter(values, &mut out[column..], stride);
     }
     for lane in 0..count {
         let row = &mut out[lane * stride + column..][..values.len()];
@@ -77,17 +49,41 @@ pub(super) fn store<T: Real + Square, const W: usize>(
     }
 }
 
-/// Where squares begin that cover `len` rows; the last overlaps the one before.
-#[inline(always)]
-fn squares(len: usize) -> impl Iterator<Item = usize> {
-    (0..len).step_by(SIDE).map(move |k| k.min(len - SIDE))
+/// Points whose vectors are taken apart together, well before they are used: what was written in halves of a register
+/// and is read whole has to wait for the cache.
+const AHEAD: usize = 128;
+
+/// Vectors, taken apart.
+pub(super) struct Points<'a, T, const W: usize> {
+    vectors: &'a [[T; 3]],
+    apart: [[T; AHEAD]; 3],
 }
 
-/// Memory that is written to.
-#[allow(unsafe_code)]
-#[inline(always)]
-fn initialised<T>(x: &mut [T]) -> &mut [MaybeUninit<T>] {
-    let (start, len) = (x.as_mut_ptr().cast(), x.len());
-    // SAFETY: `MaybeUninit<T>` has the layout of `T`, and `transpose` writes initialised values only.
-    unsafe { core::slice::from_raw_parts_mut(start, len) }
+impl<'a, T: Transpose, const W: usize> Points<'a, T, W> {
+    /// From `[points, 3]`.
+    #[inline(always)]
+    pub(super) fn new(data: &'a [T]) -> Self {
+        Self {
+            vectors: data.as_chunks::<3>().0,
+            apart: [[T::ZERO; AHEAD]; 3],
+        }
+    }
+
+    /// Those from `start` on, which follow the ones taken before; lanes without one are 0.
+    #[inline(always)]
+    pub(super) fn take(&mut self, start: usize) -> Vectors<T, W> {
+        const { assert!(AHEAD.is_multiple_of(W)) };
+        let at = start % AHEAD;
+        if at == 0 {
+            let rest = &self.vectors[start..];
+            let some = &rest[..rest.len().min(AHEAD)];
+            if some.len() < AHEAD {
+                self.apart = [[T::ZERO; AHEAD]; 3];
+            }
+            T::apart(some, self.apart.each_mut().map(|axis| &mut axis[..]));
+        }
+        self.apart
+            .each_ref()
+            .map(|axis| axis.as_chunks::<W>().0[at / W])
+    }
 }

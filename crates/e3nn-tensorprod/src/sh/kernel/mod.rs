@@ -1,14 +1,18 @@
 //! The CPU kernel: points lie in the lanes of vectors, and every operation of the recursions is one vector operation.
 //!
 //! A block of 16 (f32) or 8 (f64) points is transposed into lanes, evaluated in the first-level cache, and
-//! transposed back. One evaluation of the values serves all derivatives: the gradient of degree `l` is a sparse linear
+//! transposed back, a piece of the degrees at a time: above degree 1 moving the results to their rows takes longer than to compute
+//! them. One evaluation of the values serves all derivatives: the gradient of degree `l` is a sparse linear
 //! map of the values of degree `l − 1`, its derivative along a direction the same map of the derivatives of degree
 //! `l − 1`. Every point is computed by itself: bits depend neither on its neighbours nor on the number of threads.
 
 mod block;
 mod lanes;
+mod low;
 mod pass;
+mod place;
 mod plan;
+mod sinks;
 mod transpose;
 
 pub(super) use plan::Plan;
@@ -37,7 +41,7 @@ pub(super) enum Output {
 
 /// A type of the CPU kernel: `f32` or `f64`.
 #[allow(private_bounds, reason = "a detail of the kernel")]
-pub trait Scalar: Real + num_traits::Float + transpose::Square {
+pub trait Scalar: Real + num_traits::Float + transpose::Transpose {
     /// The pass over one task's points.
     #[doc(hidden)]
     fn run(isa: Isa, call: Call<'_, Self>);

@@ -1,31 +1,25 @@
 //! A pass over the points of a task.
 
-use super::block::{load, load_vectors, store};
-use super::lanes::{Lanes, Sink, Vectors, degree, dot, each, ladder, powers};
-use super::plan::Plan;
-use super::{Call, Output, Scalar};
+use super::block::{Points, load, store};
+use super::lanes::{Lanes, Vectors, degree, each, ladder, powers};
+use super::place::Place;
+use super::plan::{Piece, Plan};
+use super::sinks::{Directed, Stored, Summed};
+use super::{Call, Output, Scalar, low};
 use core_tensor::cpu::Kernel;
 
 /// The kernel, `W` points at a time.
 pub(super) struct Pass<'a, T, const W: usize>(pub(super) Call<'a, T>);
 
-/// Where a block of points lies on the unit sphere; for solid harmonics, where it lies.
-struct Place<T, const W: usize> {
-    /// `v / |v|`, 0 for the zero vector; or `v`.
-    u: Vectors<T, W>,
-    /// `1 / |v|`, 0 for the zero vector; or 1.
-    inverse: Lanes<T, W>,
-}
-
 /// Memory for a block.
-struct Work<T, const W: usize> {
-    powers: Vec<[Lanes<T, W>; 2]>,
+struct Work<'a, T, const W: usize> {
+    /// `[c, s]` of every order, one after the other.
+    powers: &'a mut [Lanes<T, W>],
     /// Values, then their derivatives along the direction, of all degrees in order.
-    values: Vec<Lanes<T, W>>,
-    tangents: Vec<Lanes<T, W>>,
-    /// Components of the gradient.
-    gradients: [Vec<Lanes<T, W>>; 3],
-    cotangents: Vec<Lanes<T, W>>,
+    values: &'a mut [Lanes<T, W>],
+    tangents: &'a mut [Lanes<T, W>],
+    /// Components of the gradients of a piece, those by x, by y and by z one after the other; or its cotangents.
+    piece: &'a mut [Lanes<T, W>],
 }
 
 impl<T: Scalar, const W: usize> Kernel for Pass<'_, T, W> {
@@ -33,6 +27,10 @@ impl<T: Scalar, const W: usize> Kernel for Pass<'_, T, W> {
 
     #[inline(always)]
     fn run(self) {
+        let values = matches!(self.0.output, Output::Values | Output::ValuesAndGradients);
+        if values && low::suits(self.0.plan) {
+            return low::run::<T, W>(self.0);
+        }
         let Call {
             plan,
             output,
@@ -44,57 +42,82 @@ impl<T: Scalar, const W: usize> Kernel for Pass<'_, T, W> {
         } = self.0;
         let points = vectors.len() / 3;
         let (dim, all) = (plan.dim, (plan.lmax + 1) * (plan.lmax + 1));
-        let room = |wanted: bool, n: usize| vec![[T::ZERO; W]; if wanted { n } else { 0 }];
         let full = output == Output::ValuesAndGradients;
         let bent = output == Output::Curvatures;
-        let contracted = bent || output == Output::Gradients;
-        let mut work = Work {
-            powers: vec![[[T::ZERO; W]; 2]; plan.lmax + 1],
-            values: room(true, all),
-            tangents: room(bent || output == Output::Tangents, all),
-            gradients: [(); 3].map(|()| room(full, all)),
-            cotangents: room(contracted, 2 * plan.lmax + 1),
-        };
-        let needed = plan.degrees(match output {
+        let sizes = [
+            2 * (plan.lmax + 1),
+            all,
+            if bent || output == Output::Tangents {
+                all
+            } else {
+                0
+            },
+            3 * plan.widest(),
+        ];
+        let mut memory = vec![[T::ZERO; W]; sizes.iter().sum()];
+        let mut rest = &mut memory[..];
+        let [powers, values, along, piece] = sizes.map(|size| {
+            let (part, after) = core::mem::take(&mut rest).split_at_mut(size);
+            rest = after;
+            part
+        });
+        let needed: &[usize] = match output {
             Output::Values => &[0],
             Output::ValuesAndGradients => &[0, 1],
             Output::Tangents | Output::Gradients => &[1],
             Output::Curvatures => &[1, 2],
-        });
-        let raised = plan.degrees(if bent { &[1] } else { &[0] });
+        };
+        let raised: &[usize] = if bent { &[1] } else { &[0] };
+        let mut work = Work::<T, W> {
+            powers,
+            values,
+            tangents: along,
+            piece,
+        };
+        let mut vectors = Points::<T, W>::new(vectors);
+        let mut tangents = (!tangents.is_empty()).then(|| Points::<T, W>::new(tangents));
         for start in (0..points).step_by(W) {
             let count = W.min(points - start);
             let at = |k: usize| start * k..(start + count) * k;
-            let place = Place::new(load_vectors(&vectors[at(3)], count), plan.normalize);
-            work.values(plan, &needed, &place.u);
-            if full {
-                work.gradients(plan, &raised, &place);
-            }
-            let direction = (!tangents.is_empty())
-                .then(|| place.direction(&load_vectors(&tangents[at(3)], count), plan.normalize));
+            let place = Place::new(vectors.take(start), plan.normalize);
+            work.values(plan, needed, &place.u);
+            let direction = tangents
+                .as_mut()
+                .map(|tangents| place.direction(&tangents.take(start), plan.normalize));
             if let Some((moved, _)) = &direction {
-                work.tangents(plan, &raised, moved);
+                work.tangents(plan, raised, moved);
             }
             match output {
                 Output::Values | Output::ValuesAndGradients => {
                     let rows = &mut first[at(dim)];
-                    for run in &plan.runs {
-                        store(&work.values[run.range()], rows, dim, run.column, count);
+                    for piece in &plan.pieces {
+                        store(&work.values[piece.range()], rows, dim, piece.column, count);
                     }
                     if full {
                         let rows = &mut second[at(3 * dim)];
-                        for (k, gradient) in work.gradients.iter().enumerate() {
-                            for run in &plan.runs {
-                                let column = k * dim + run.column;
-                                store(&gradient[run.range()], rows, 3 * dim, column, count);
+                        for piece in &plan.pieces {
+                            work.gradients(plan, piece, &place);
+                            let width = piece.width();
+                            if width == dim {
+                                store(&work.piece[..3 * dim], rows, 3 * dim, 0, count);
+                                continue;
+                            }
+                            for (k, gradient) in work.piece[..3 * width].chunks(width).enumerate() {
+                                store(gradient, rows, 3 * dim, k * dim + piece.column, count);
                             }
                         }
                     }
                 }
                 Output::Tangents => {
                     let rows = &mut first[at(dim)];
-                    for run in &plan.runs {
-                        store(&work.tangents[run.range()], rows, dim, run.column, count);
+                    for piece in &plan.pieces {
+                        store(
+                            &work.tangents[piece.range()],
+                            rows,
+                            dim,
+                            piece.column,
+                            count,
+                        );
                     }
                 }
                 Output::Gradients | Output::Curvatures => {
@@ -110,153 +133,55 @@ impl<T: Scalar, const W: usize> Kernel for Pass<'_, T, W> {
     }
 }
 
-impl<T: Scalar, const W: usize> Place<T, W> {
-    #[inline(always)]
-    fn new(v: Vectors<T, W>, normalize: bool) -> Self {
-        if !normalize {
-            return Self {
-                u: v,
-                inverse: [T::ONE; W],
-            };
-        }
-        // Divided by the largest component first, so that squares keep in range.
-        let largest: Lanes<T, W> = each(|i| {
-            v[0][i]
-                .absolute()
-                .larger(v[1][i].absolute())
-                .larger(v[2][i].absolute())
-        });
-        let least = T::min_positive_value();
-        let scale: Lanes<T, W> = each(|i| {
-            let inverse = T::ONE / largest[i];
-            if largest[i] >= least {
-                inverse
-            } else {
-                T::ZERO
-            }
-        });
-        let v: Vectors<T, W> = v.map(|v| each(|i| v[i] * scale[i]));
-        let square = dot(&v, &v);
-        let root: Lanes<T, W> = each(|i| {
-            let inverse = T::ONE / num_traits::Float::sqrt(square[i]);
-            if square[i] > T::ZERO {
-                inverse
-            } else {
-                T::ZERO
-            }
-        });
-        Self {
-            u: v.map(|v| each(|i| v[i] * root[i])),
-            inverse: each(|i| scale[i] * root[i]),
-        }
-    }
-
-    /// How `u` moves when `v` moves by `tangent`, and the change of `|v|`.
-    #[inline(always)]
-    fn direction(&self, tangent: &Vectors<T, W>, normalize: bool) -> (Vectors<T, W>, Lanes<T, W>) {
-        if !normalize {
-            return (*tangent, [T::ZERO; W]);
-        }
-        let speed = dot(&self.u, tangent);
-        let across =
-            |k: usize| each(|i| (tangent[k][i] - self.u[k][i] * speed[i]) * self.inverse[i]);
-        ([across(0), across(1), across(2)], speed)
-    }
-
-    /// The gradient by `v` from that by `u`: `(g − u (u·g)) / |v|`.
-    #[inline(always)]
-    fn project(&self, g: &Vectors<T, W>, normalize: bool) -> Vectors<T, W> {
-        if !normalize {
-            return *g;
-        }
-        let along = dot(&self.u, g);
-        let part = |k: usize| each(|i| (g[k][i] - self.u[k][i] * along[i]) * self.inverse[i]);
-        [part(0), part(1), part(2)]
-    }
-
-    /// The derivative of [`project`](Self::project) along the direction, where `g` moves by `bend`.
-    #[inline(always)]
-    fn bend(
-        &self,
-        g: &Vectors<T, W>,
-        bend: &Vectors<T, W>,
-        moved: &Vectors<T, W>,
-        speed: &Lanes<T, W>,
-        normalize: bool,
-    ) -> Vectors<T, W> {
-        if !normalize {
-            return *bend;
-        }
-        let Self { u, inverse } = self;
-        let along = dot(u, g);
-        let (turned, grown) = (dot(moved, g), dot(u, bend));
-        let part = |k: usize| {
-            each(|i| {
-                let across = g[k][i] - u[k][i] * along[i];
-                let change = bend[k][i] - moved[k][i] * along[i] - u[k][i] * (turned[i] + grown[i]);
-                (change - across * (speed[i] * inverse[i])) * inverse[i]
-            })
-        };
-        [part(0), part(1), part(2)]
-    }
-}
-
 /// Where degree `l` begins among all in order.
 #[inline(always)]
 const fn first(l: usize) -> usize {
     l * l
 }
 
-impl<T: Scalar, const W: usize> Work<T, W> {
+impl<T: Scalar, const W: usize> Work<'_, T, W> {
     #[inline(always)]
-    fn values(&mut self, plan: &Plan<T>, degrees: &[usize], u: &Vectors<T, W>) {
-        powers(u, &mut self.powers);
+    fn values(&mut self, plan: &Plan<T>, above: &[usize], u: &Vectors<T, W>) {
+        let (powers_of, _) = self.powers.as_chunks_mut::<2>();
+        powers(u, powers_of);
         let rho2 = each(|i| u[0][i].fma(u[0][i], u[2][i] * u[2][i]));
-        for &l in degrees {
+        for l in (0..=plan.lmax).filter(|&l| plan.wants(l, above)) {
             let out = &mut self.values[first(l)..first(l + 1)];
-            degree(l, &plan.table, &u[1], &rho2, &self.powers, out);
+            degree(l, &plan.table, &u[1], &rho2, powers_of, out);
         }
     }
 
-    /// Gradients by `v` of the given degrees.
+    /// Gradients by `v` of the degrees of a piece.
     #[inline(always)]
-    fn gradients(&mut self, plan: &Plan<T>, degrees: &[usize], place: &Place<T, W>) {
-        for &l in degrees {
+    fn gradients(&mut self, plan: &Plan<T>, piece: &Piece, place: &Place<T, W>) {
+        let width = piece.width();
+        let (x, rest) = self.piece[..3 * width].split_at_mut(width);
+        let (y, z) = rest.split_at_mut(width);
+        for l in piece.first..=piece.last {
+            let at = first(l) - first(piece.first)..first(l + 1) - first(piece.first);
+            let out = [&mut x[at.clone()], &mut y[at.clone()], &mut z[at]];
             if l == 0 {
-                self.gradients.iter_mut().for_each(|g| g[0] = [T::ZERO; W]);
+                out.into_iter().for_each(|out| out[0] = [T::ZERO; W]);
                 continue;
             }
-            let range = first(l)..first(l + 1);
-            let [x, y, z] = &mut self.gradients;
             let mut sink = Stored {
-                out: [
-                    &mut x[range.clone()],
-                    &mut y[range.clone()],
-                    &mut z[range.clone()],
-                ],
-                here: &self.values[range],
+                out,
+                here: &self.values[first(l)..first(l + 1)],
                 place,
                 // Y is homogeneous: u·∇Y = l Y.
                 along: plan.normalize.then(|| T::from_f64(l as f64)),
             };
-            ladder(
-                l,
-                &plan.table,
-                &self.values[first(l - 1)..first(l)],
-                &mut sink,
-            );
+            let below = &self.values[first(l - 1)..first(l)];
+            ladder(l, &plan.table, below, &mut sink);
         }
     }
 
-    /// Derivatives along a direction of `u`, of the given degrees.
+    /// Derivatives along a direction of `u`.
     #[inline(always)]
-    fn tangents(&mut self, plan: &Plan<T>, degrees: &[usize], moved: &Vectors<T, W>) {
-        for &l in degrees {
+    fn tangents(&mut self, plan: &Plan<T>, above: &[usize], moved: &Vectors<T, W>) {
+        self.tangents[0] = [T::ZERO; W];
+        for l in (1..=plan.lmax).filter(|&l| plan.wants(l, above)) {
             let out = &mut self.tangents[first(l)..first(l + 1)];
-            if l == 0 {
-                out[0] = [T::ZERO; W];
-                continue;
-            }
             let below = &self.values[first(l - 1)..first(l)];
             ladder(l, &plan.table, below, &mut Directed { out, moved });
         }
@@ -272,12 +197,11 @@ impl<T: Scalar, const W: usize> Work<T, W> {
         bent: bool,
     ) -> [Vectors<T, W>; 2] {
         let mut sums = [[[T::ZERO; W]; 3]; 2];
-        for run in &plan.runs {
-            for l in run.first.max(1)..=run.last {
-                let column = run.column + first(l) - first(run.first);
-                let given = &mut self.cotangents[..=2 * l];
-                load(cotangents, plan.dim, column, count, given);
-                let weights = &*given;
+        for piece in &plan.pieces {
+            let given = &mut self.piece[..piece.width()];
+            load(cotangents, plan.dim, piece.column, count, given);
+            for l in piece.first.max(1)..=piece.last {
+                let weights = &given[first(l) - first(piece.first)..][..=2 * l];
                 let [sum, bend] = &mut sums;
                 let below = first(l - 1)..first(l);
                 let values = &self.values[below.clone()];
@@ -289,70 +213,5 @@ impl<T: Scalar, const W: usize> Work<T, W> {
             }
         }
         sums
-    }
-}
-
-/// Gradients by `v`, for all components.
-struct Stored<'a, T, const W: usize> {
-    out: [&'a mut [Lanes<T, W>]; 3],
-    here: &'a [Lanes<T, W>],
-    place: &'a Place<T, W>,
-    /// The degree, where the part along `u` is to be taken off.
-    along: Option<T>,
-}
-
-impl<T: Scalar, const W: usize> Sink<T> for Stored<'_, T, W> {
-    #[inline(always)]
-    fn row(&mut self, row: usize, gradient: impl Fn(usize) -> [T; 3]) {
-        // First all of it into registers: the outputs might be the inputs, for all the compiler knows.
-        let [mut x, mut y, mut z] = [[T::ZERO; W]; 3];
-        for i in 0..W {
-            [x[i], y[i], z[i]] = gradient(i);
-        }
-        if let Some(degree) = self.along {
-            let (Place { u, inverse }, here) = (self.place, &self.here[row]);
-            let along: Lanes<T, W> = each(|i| degree * here[i]);
-            x = each(|i| (x[i] - u[0][i] * along[i]) * inverse[i]);
-            y = each(|i| (y[i] - u[1][i] * along[i]) * inverse[i]);
-            z = each(|i| (z[i] - u[2][i] * along[i]) * inverse[i]);
-        }
-        let [out_x, out_y, out_z] = &mut self.out;
-        (out_x[row], out_y[row], out_z[row]) = (x, y, z);
-    }
-}
-
-/// Their products with a direction.
-struct Directed<'a, T, const W: usize> {
-    out: &'a mut [Lanes<T, W>],
-    moved: &'a Vectors<T, W>,
-}
-
-impl<T: Scalar, const W: usize> Sink<T> for Directed<'_, T, W> {
-    #[inline(always)]
-    fn row(&mut self, row: usize, gradient: impl Fn(usize) -> [T; 3]) {
-        let [u, v, w] = self.moved;
-        self.out[row] = each(|i| {
-            let [x, y, z] = gradient(i);
-            u[i].fma(x, v[i].fma(y, w[i] * z))
-        });
-    }
-}
-
-/// Their sum, weighted.
-struct Summed<'a, T, const W: usize> {
-    weights: &'a [Lanes<T, W>],
-    sum: &'a mut Vectors<T, W>,
-}
-
-impl<T: Scalar, const W: usize> Sink<T> for Summed<'_, T, W> {
-    #[inline(always)]
-    fn row(&mut self, row: usize, gradient: impl Fn(usize) -> [T; 3]) {
-        let (g, [x, y, z]) = (&self.weights[row], &mut *self.sum);
-        for i in 0..W {
-            let [dx, dy, dz] = gradient(i);
-            x[i] = g[i].fma(dx, x[i]);
-            y[i] = g[i].fma(dy, y[i]);
-            z[i] = g[i].fma(dz, z[i]);
-        }
     }
 }

@@ -4,20 +4,30 @@ use super::super::spec::Spec;
 use super::super::table::Table;
 use core_tensor::cpu::Real;
 
+/// Columns of a piece, at least, where a row goes on: what is evaluated and stored together stays in the first-level
+/// cache.
+const WIDTH: usize = 48;
+
 /// Degrees that lie side by side in the output, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct Piece {
     pub(super) first: usize,
     pub(super) last: usize,
     /// Where they begin in the output.
     pub(super) column: usize,
 }
 
-impl Run {
+impl Piece {
     /// Places of the components among those of all degrees in order.
     #[inline(always)]
     pub(super) fn range(self) -> core::ops::Range<usize> {
         self.first * self.first..(self.last + 1) * (self.last + 1)
+    }
+
+    /// Number of components.
+    #[inline(always)]
+    pub(super) fn width(self) -> usize {
+        self.range().len()
     }
 }
 
@@ -25,20 +35,22 @@ impl Run {
 #[derive(Debug, Clone)]
 pub(in super::super) struct Plan<T> {
     pub(super) table: Table<T>,
-    pub(super) runs: Vec<Run>,
+    pub(super) pieces: Vec<Piece>,
     pub(super) normalize: bool,
     pub(super) lmax: usize,
     pub(super) dim: usize,
+    /// Of every degree, whether it is in the output.
+    asked: Vec<bool>,
 }
 
 impl<T: Real> Plan<T> {
     pub(in super::super) fn new(spec: &Spec) -> Self {
-        let mut runs: Vec<Run> = Vec::new();
+        let mut pieces: Vec<Piece> = Vec::new();
         let mut column = 0;
         for &l in spec.degrees.iter() {
-            match runs.last_mut() {
-                Some(run) if run.last + 1 == l => run.last = l,
-                _ => runs.push(Run {
+            match pieces.last_mut() {
+                Some(piece) if piece.last + 1 == l && piece.width() < WIDTH => piece.last = l,
+                _ => pieces.push(Piece {
                     first: l,
                     last: l,
                     column,
@@ -48,10 +60,13 @@ impl<T: Real> Plan<T> {
         }
         Self {
             table: Table::new(spec.lmax(), spec.normalization, T::from_f64),
-            runs,
+            pieces,
             normalize: spec.normalize,
             lmax: spec.lmax(),
             dim: column,
+            asked: (0..=spec.lmax())
+                .map(|l| spec.degrees.contains(&l))
+                .collect(),
         }
     }
 
@@ -59,15 +74,15 @@ impl<T: Real> Plan<T> {
         self.dim
     }
 
-    /// The degrees that lie `below` the asked ones, ascending, each once.
-    pub(super) fn degrees(&self, below: &[usize]) -> Vec<usize> {
-        let mut wanted = vec![false; self.lmax + 1];
-        for run in &self.runs {
-            for l in run.first..=run.last {
-                let each = below.iter().filter(|&&n| n <= l);
-                each.for_each(|n| wanted[l - n] = true);
-            }
-        }
-        (0..=self.lmax).filter(|&l| wanted[l]).collect()
+    /// Whether degree `l` is needed: one of those that lie `above` it by so much is in the output.
+    #[inline(always)]
+    pub(super) fn wants(&self, l: usize, above: &[usize]) -> bool {
+        above.iter().any(|n| self.asked.get(l + n) == Some(&true))
+    }
+
+    /// Columns of the widest piece.
+    pub(super) fn widest(&self) -> usize {
+        let widths = self.pieces.iter().map(|piece| piece.width());
+        widths.max().unwrap_or(0)
     }
 }

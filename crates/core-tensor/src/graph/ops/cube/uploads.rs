@@ -3,7 +3,7 @@
 use super::super::{End, Graph};
 use crate::ext::cube::{CubeDevice, CubeTensor, upload_u32};
 use cubecl::client::Client;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// The lists of a graph on every device that has run an operation on it.
 #[derive(Debug, Default)]
@@ -17,6 +17,7 @@ pub(super) struct Lists {
     offsets: CubeTensor,
     leaving_offsets: CubeTensor,
     leaving: CubeTensor,
+    packed: OnceLock<CubeTensor>,
 }
 
 impl Lists {
@@ -38,9 +39,25 @@ impl Lists {
             offsets: upload(graph.offsets()),
             leaving_offsets: upload(graph.leaving_offsets()),
             leaving: upload(graph.leaving()),
+            packed: OnceLock::new(),
         });
         all.push((device.clone(), Arc::clone(&lists)));
         lists
+    }
+
+    /// All lists in one: see [`Graph::packed_lists`].
+    fn packed(&self, graph: &Graph, client: &Client, device: &CubeDevice) -> CubeTensor {
+        let pack = || {
+            let lists = [
+                graph.offsets(),
+                graph.sources(),
+                graph.destinations(),
+                graph.leaving_offsets(),
+                graph.leaving(),
+            ];
+            upload_u32(client, device, &lists.concat())
+        };
+        self.packed.get_or_init(pack).clone()
     }
 
     /// The node at one end of every edge.
@@ -57,5 +74,14 @@ impl Lists {
             End::Source => (self.leaving_offsets.clone(), Some(self.leaving.clone())),
             End::Destination => (self.offsets.clone(), None),
         }
+    }
+}
+
+impl Graph {
+    /// The lists of the graph on a device, one after the other, for kernels that have few buffers left: `offsets`
+    /// (`nodes + 1`), `sources`, `destinations` (`edges` each), `leaving_offsets` (`nodes + 1`), `leaving` (`edges`). Copied
+    /// there at the first call.
+    pub fn packed_lists(&self, client: &Client, device: &CubeDevice) -> CubeTensor {
+        Lists::of(self, client, device).packed(self, client, device)
     }
 }

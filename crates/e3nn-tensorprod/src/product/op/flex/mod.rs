@@ -8,12 +8,15 @@
 //! outer one, contracted with the symbols at the end. Where a pair feeds many copies of the output ([`fan`]),
 //! pairs are collected and weights applied to tiles of registers, as in a matrix product.
 //!
+//! A product with a number that is 1, as `Linear` is, is one matrix product per path instead ([`linear`]).
+//!
 //! Every value is summed in an order that depends on the plan alone; gradients of weights that rows share are summed
 //! over groups of blocks, the groups in a fixed order. Bits do not depend on the number of threads.
 
 mod call;
 mod fan;
 mod lanes;
+mod linear;
 mod path;
 mod rows;
 mod shared;
@@ -54,7 +57,9 @@ fn run<T: Real + Storage<Compute = T>, const L: usize>(
     });
     let call = Call::new(spec, given);
     let summed = spec.slot == Slot::Weight && !matches!(spec.rows, WeightRows::PerRow);
-    let data = if summed {
+    let data = if linear::suits(&call) {
+        linear::partial(&call)
+    } else if summed {
         shared::gradient::<T, L>(&call)
     } else {
         rows::partial::<T, L>(&call)

@@ -6,7 +6,7 @@
     reason = "tiles of registers are walked by their indices"
 )]
 
-use super::super::Slot;
+use super::super::{Slot, Spec};
 use super::call::{Block, Call, blocks};
 use super::fan::PAIRS;
 use super::lanes::{Lanes, fma, load, sum};
@@ -22,23 +22,31 @@ const GROUP: usize = 8;
 const PARTS: usize = 32;
 
 /// The gradient of the weights, row-major.
-#[allow(unsafe_code)]
 pub(super) fn gradient<T: Real + Storage, const L: usize>(call: &Call<'_, T>) -> Vec<T> {
-    let [height, numel] = call.spec.shape(Slot::Weight);
-    let all = blocks(call.spec, L);
-    let parts = parts(&all, height);
-    let mut sums = vec![T::ZERO; parts.len() * numel];
     let isa = Isa::detect();
+    summed(call.spec, &blocks(call.spec, L), GROUP, |blocks, sum| {
+        isa.run(Part::<T, L> { call, blocks, sum });
+    })
+}
+
+/// What `add` adds to a row of weights for some blocks that share it, summed over all blocks: the blocks in parts of whole
+/// groups of `group`, the parts in a fixed order.
+#[allow(unsafe_code)]
+pub(super) fn summed<T: Real + Storage>(
+    spec: &Spec,
+    all: &[Block<'_>],
+    group: usize,
+    add: impl Fn(&[Block<'_>], &mut [T]) + Send + Sync,
+) -> Vec<T> {
+    let [height, numel] = spec.shape(Slot::Weight);
+    let parts = parts(all, height, group);
+    let mut sums = vec![T::ZERO; parts.len() * numel];
     {
         let rows = RowsMut::new(&mut sums, numel);
         for_each_task(parts.len(), |i| {
             // SAFETY: each part has a row of its own.
             let sum = unsafe { rows.piece(i, 0..numel) };
-            isa.run(Part::<T, L> {
-                call,
-                blocks: &all[parts[i].clone()],
-                sum,
-            });
+            add(&all[parts[i].clone()], sum);
         });
     }
     let mut out = output::<T>(height * numel);
@@ -54,7 +62,7 @@ pub(super) fn gradient<T: Real + Storage, const L: usize>(call: &Call<'_, T>) ->
 }
 
 /// Runs of blocks with the same weights, each of whole groups but for the last of a row of weights.
-fn parts(all: &[Block<'_>], height: usize) -> Vec<Range<usize>> {
+fn parts(all: &[Block<'_>], height: usize, group: usize) -> Vec<Range<usize>> {
     // Few parts where there are many rows of weights: each part has sums of its own.
     let most = (PARTS / height.max(1)).max(1);
     let mut parts = Vec::new();
@@ -65,7 +73,7 @@ fn parts(all: &[Block<'_>], height: usize) -> Vec<Range<usize>> {
             .iter()
             .take_while(|block| block.weight_row == row)
             .count();
-        let size = count.div_ceil(GROUP).div_ceil(most) * GROUP;
+        let size = count.div_ceil(group).div_ceil(most) * group;
         let end = first + count;
         parts.extend((first..end).step_by(size).map(|at| at..end.min(at + size)));
         first = end;

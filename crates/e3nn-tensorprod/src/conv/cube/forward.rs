@@ -1,0 +1,129 @@
+//! Sums of messages: a unit per node and channel keeps those of all output components of its paths in registers, and walks
+//! over the edges that arrive.
+
+use super::groups::Unrolled;
+use super::terms::{Edges, Form, couple, moved, read, read_features, read_harmonics};
+use cubecl::prelude::*;
+
+/// `out[row] = Σ_e message(e)` over the edges of the launch; a row whose edges began in an earlier launch goes on.
+///
+/// A row is a node, with up to `longest` of its edges; or, with `ranges`, edges from one place of them to the next.
+#[cube(launch_unchecked, address_type = "dynamic")]
+pub(super) fn forward<F: Float>(
+    edges: &Edges<F>,
+    ranges: ComptimeOption<&Tensor<u32>>,
+    out: &mut Tensor<F>,
+    first_row: usize,
+    rows: usize,
+    longest: usize,
+    #[comptime] group: Unrolled,
+    #[comptime] form: Form,
+    #[define(F)] _dtype: ElemType,
+) {
+    let unit = ABSOLUTE_POS / comptime!(group.channels);
+    if unit >= rows {
+        terminate!();
+    }
+    let channel = ABSOLUTE_POS % comptime!(group.channels);
+    let row = first_row + unit;
+    let count = comptime!(group.out.len());
+    #[comptime]
+    let first = match &ranges {
+        ComptimeOption::Some(ranges) => usize::cast_from(ranges[2 * row]),
+        ComptimeOption::None => edges.arriving(row),
+    };
+    #[comptime]
+    let last = match &ranges {
+        ComptimeOption::Some(ranges) => usize::cast_from(ranges[2 * row + 1]),
+        ComptimeOption::None => edges.arriving(row + 1),
+    };
+    let last = select(last - first > longest, first + longest, last);
+    let begin = select(first < edges.first, edges.first, first);
+    let end = select(last > edges.end, edges.end, last);
+    // In an earlier launch.
+    let resumes = first < edges.first;
+
+    let at = row * out.stride(1);
+    let part = out.stride(0);
+    let mut sums = Array::<F>::new(comptime!(count * form.parts()));
+    #[unroll]
+    for c in 0..count {
+        let slot = comptime!(group.out[c]);
+        let column = at + comptime!(slot.column) + channel * comptime!(slot.apart);
+        sums[c] = F::new(0.0_f32);
+        if comptime!(form.dual()) {
+            sums[count + c] = F::new(0.0_f32);
+        }
+        if comptime!(slot.adds).runtime() || resumes {
+            sums[c] = out[column];
+            if comptime!(form.dual()) {
+                sums[count + c] = out[part + column];
+            }
+        }
+    }
+
+    let mut x = Array::<F>::new(comptime!(group.x.len()));
+    let mut x_dot = Array::<F>::new(comptime!(group.x.len()));
+    let mut y = Array::<F>::new(comptime!(group.y.len()));
+    let mut y_dot = Array::<F>::new(comptime!(group.y.len()));
+    for edge in begin..end {
+        let source = edges.source(edge);
+        let weight_row = edge - edges.first_weight;
+        read_harmonics::<F>(&edges.y, edge, &mut y, comptime!(group.clone()));
+        read_features::<F>(&edges.x, source, channel, &mut x, comptime!(group.clone()));
+        if comptime!(form.y_dot) {
+            read_harmonics::<F>(&edges.y_dot, edge, &mut y_dot, comptime!(group.clone()));
+        }
+        if comptime!(form.x_dot) {
+            read_features::<F>(
+                &edges.x_dot,
+                source,
+                channel,
+                &mut x_dot,
+                comptime!(group.clone()),
+            );
+        }
+        #[unroll]
+        for p in 0..comptime!(group.pieces.len()) {
+            let piece = comptime!(group.pieces[p].clone());
+            let column = comptime!(piece.weight) + channel;
+            let w = read::<F>(&edges.w, weight_row, column);
+            let w_dot = read::<F>(&edges.w_dot, weight_row, column);
+            #[unroll]
+            for i in 0..comptime!(piece.components.len()) {
+                let component = comptime!(piece.components[i].clone());
+                let message = w * x[comptime!(component.a)];
+                let drift = moved::<F>(
+                    w,
+                    w_dot,
+                    x[comptime!(component.a)],
+                    x_dot[comptime!(component.a)],
+                    form,
+                );
+                #[unroll]
+                for j in 0..comptime!(component.pairs.len()) {
+                    let pair = comptime!(component.pairs[j].clone());
+                    let c = comptime!(pair.c);
+                    let table = couple::<F>(&y, comptime!(pair.clone()));
+                    sums[c] = fma(table, message, sums[c]);
+                    if comptime!(form.y_dot) {
+                        let slope = couple::<F>(&y_dot, pair);
+                        sums[count + c] = fma(slope, message, sums[count + c]);
+                    }
+                    if comptime!(form.moves()) {
+                        sums[count + c] = fma(table, drift, sums[count + c]);
+                    }
+                }
+            }
+        }
+    }
+    #[unroll]
+    for c in 0..count {
+        let slot = comptime!(group.out[c]);
+        let column = at + comptime!(slot.column) + channel * comptime!(slot.apart);
+        out[column] = sums[c];
+        if comptime!(form.dual()) {
+            out[part + column] = sums[count + c];
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! GPU kernels: one CubeCL source for CUDA, ROCm, Metal, Vulkan and WebGPU.
+//!
+//! Paths become straight-line code: their coefficients are constants of the kernels, which are compiled for a convolution at
+//! its first call. [`groups`] shares paths out to kernels that fit into registers. Units are channels, so that a row of
+//! features in [`Layout::IrMul`](crate::Layout::IrMul) is read side by side; places in rows are strides, and serve either
+//! layout.
+//!
+//! - [`forward`]: a unit per node and channel walks over the edges that arrive; nodes with very many are [`split`];
+//! - [`gradients`]: a unit per channel and run of edges; what edges collect for the features of their sources is added up by
+//!   [`sources`], over the edges that leave a node in their order;
+//! - [`harmonics`]: a row of units per edge sums over channels.
+//!
+//! Weights that are not stored are computed for a panel of edges at a time ([`weights`]): by Burn's product, or from the
+//! table ([`spline`]). Panels bound the memory of a pass to [`panel_bytes`](problem::panel_bytes), whatever the graph, and no
+//! bit depends on how edges are cut into panels, but for the gradient of the matrix.
+//!
+//! No atomics; every sum has one owner and a fixed order: the same bits in every run.
+
+mod backward;
+mod forward;
+mod gradients;
+mod groups;
+mod harmonics;
+mod problem;
+mod sources;
+mod spline;
+mod split;
+mod terms;
+mod weights;
+
+pub(super) use groups::Kernels;
+#[cfg(feature = "testing")]
+pub use problem::limit_panels;
+
+use super::ConvBackend;
+use super::spec::Call;
+use core_tensor::ext::FloatTensor;
+use core_tensor::ext::cube::CubeBackend;
+use problem::Problem;
+
+impl ConvBackend for CubeBackend {
+    fn conv_forward(
+        x: FloatTensor<Self>,
+        y: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        matrix: FloatTensor<Self>,
+        x_dot: FloatTensor<Self>,
+        y_dot: FloatTensor<Self>,
+        w_dot: FloatTensor<Self>,
+        call: Call,
+    ) -> FloatTensor<Self> {
+        Problem::new([x, y, w], matrix, [x_dot, y_dot, w_dot], &call).forward()
+    }
+
+    fn conv_backward(
+        x: FloatTensor<Self>,
+        y: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        matrix: FloatTensor<Self>,
+        x_dot: FloatTensor<Self>,
+        y_dot: FloatTensor<Self>,
+        w_dot: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        wanted: [bool; 4],
+        call: Call,
+    ) -> (
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+    ) {
+        Problem::new([x, y, w], matrix, [x_dot, y_dot, w_dot], &call).backward(gradient, wanted)
+    }
+}
