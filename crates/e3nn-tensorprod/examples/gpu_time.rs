@@ -1,5 +1,5 @@
 //! Times of the GPU kernels beside the same in plain tensor operations, and as a share of the bandwidth of a copy in the same
-//! run: `cargo run --release -p e3nn-tensorprod --features cuda,testing --example gpu_time`, or with `vulkan` or `wgpu`.
+//! run: `cargo run --release -p e3nn-tensorprod --features cuda --example gpu_time`, or with `vulkan` or `wgpu`.
 //! `SCALE=0.01` takes a hundredth of the rows, for software drivers.
 
 #[cfg(not(any(feature = "cuda", feature = "vulkan", feature = "wgpu")))]

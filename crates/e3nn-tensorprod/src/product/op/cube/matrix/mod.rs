@@ -97,7 +97,10 @@ impl Call<'_> {
         );
         let form = Form {
             slot,
-            columns: copies.next_power_of_two().clamp(16, 64),
+            // Tiles of f64 that fit into 16 KiB.
+            columns: copies
+                .next_power_of_two()
+                .clamp(16, if dtype.size() == 8 { 32 } else { 64 }),
         };
         let across = copies.div_ceil(form.columns);
         let (down, chunks) = if slot == Slot::Weight {
