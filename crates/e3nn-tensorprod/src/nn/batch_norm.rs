@@ -83,10 +83,14 @@ impl BatchNormConfig {
         let scalars: usize = scalars.map(|b| b.mul).sum();
         Ok(BatchNorm {
             weight: self.affine.then(|| Initializer::Ones.init([count], device)),
-            bias: self
-                .affine
+            bias: (self.affine && scalars > 0)
                 .then(|| Initializer::Zeros.init([scalars], device)),
-            running_mean: RunningState::new(Tensor::zeros([scalars], device)),
+            // Fusion must not see an operation without values (see `core_tensor::ext`).
+            running_mean: RunningState::new(if scalars == 0 {
+                Tensor::empty([0], device)
+            } else {
+                Tensor::zeros([scalars], device)
+            }),
             running_var: RunningState::new(Tensor::ones([count], device)),
             training: Param::from_bool(true),
             irreps: self.irreps.clone(),
@@ -109,7 +113,7 @@ impl BatchNormConfig {
 pub struct BatchNorm {
     /// `[irreps.num_irreps]`, if affine.
     pub weight: Option<Param<Tensor<1>>>,
-    /// `[number of 0e]`, if affine.
+    /// `[number of 0e]`, if affine and there are some.
     pub bias: Option<Param<Tensor<1>>>,
     /// `[number of 0e]`.
     pub running_mean: RunningState<Tensor<1>>,

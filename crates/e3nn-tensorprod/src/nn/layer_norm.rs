@@ -60,8 +60,7 @@ impl LayerNormConfig {
         let (count, scalars): (_, usize) = (self.irreps.num_irreps(), scalars.map(|b| b.mul).sum());
         Ok(LayerNorm {
             weight: self.affine.then(|| Initializer::Ones.init([count], device)),
-            bias: self
-                .affine
+            bias: (self.affine && scalars > 0)
                 .then(|| Initializer::Zeros.init([scalars], device)),
             irreps: self.irreps.clone(),
             kind: self.kind,
@@ -91,7 +90,7 @@ impl LayerNormConfig {
 pub struct LayerNorm {
     /// `[irreps.num_irreps]`, if affine.
     pub weight: Option<Param<Tensor<1>>>,
-    /// `[number of 0e]`, if affine.
+    /// `[number of 0e]`, if affine and there are some.
     pub bias: Option<Param<Tensor<1>>>,
     /// Irreps of input and output.
     #[module(skip)]
