@@ -83,8 +83,7 @@ impl BatchNormConfig {
         let scalars: usize = scalars.map(|b| b.mul).sum();
         Ok(BatchNorm {
             weight: self.affine.then(|| Initializer::Ones.init([count], device)),
-            bias: (self.affine && scalars > 0)
-                .then(|| Initializer::Zeros.init([scalars], device)),
+            bias: (self.affine && scalars > 0).then(|| Initializer::Zeros.init([scalars], device)),
             // Fusion must not see an operation without values (see `core_tensor::ext`).
             running_mean: RunningState::new(if scalars == 0 {
                 Tensor::empty([0], device)

@@ -60,8 +60,7 @@ impl LayerNormConfig {
         let (count, scalars): (_, usize) = (self.irreps.num_irreps(), scalars.map(|b| b.mul).sum());
         Ok(LayerNorm {
             weight: self.affine.then(|| Initializer::Ones.init([count], device)),
-            bias: (self.affine && scalars > 0)
-                .then(|| Initializer::Zeros.init([scalars], device)),
+            bias: (self.affine && scalars > 0).then(|| Initializer::Zeros.init([scalars], device)),
             irreps: self.irreps.clone(),
             kind: self.kind,
             normalize: self.normalize,
