@@ -62,7 +62,7 @@ pub(super) struct Setting {
 
 // Nanoseconds of one thread in f32, fitted to the times of `cargo bench -p e3nn-tensorprod --bench edge_product -- --fit` on a virtual
 // machine with AVX-512 (an Intel Xeon shared with other work). Of the estimates, those with shared weights were within 15 % of
-// the times, the others within a factor of 2; what was chosen took at most 1.2 times the time of the other plan. Only ratios decide.
+// the times, the others within a factor of 2; what was chosen took at most 1.25 times the time of the other plan. Only ratios decide.
 
 /// The direct plan: a call; a harmonic.
 const DIRECT_CALL: f64 = 12e3;

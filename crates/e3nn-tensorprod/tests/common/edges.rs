@@ -134,14 +134,25 @@ impl Case {
             (y.value.inner(), tangent.inner(), gradients)
         };
         let (got, want) = (run(true), run(false));
+        let largest = |t: &Tensor<2>| {
+            if t.dims().contains(&0) {
+                0.0
+            } else {
+                t.clone().abs().max().into_scalar::<f64>()
+            }
+        };
+        // A gradient by vectors is what is left of turns of the features, which are larger by the degree over the length:
+        // 0 where nothing depends on the direction.
+        let turns = 4.0 / 0.3 * largest(&want.2[0]).max(largest(&want.2[inputs.len()]));
         let close = |got: &Tensor<2>, want: &Tensor<2>, what: &str| {
             if got.dims().contains(&0) {
                 return;
             }
-            let scale = want.clone().abs().max().into_scalar::<f64>().max(1.0);
+            let least = if what.starts_with('v') { turns } else { 1.0 };
+            let scale = largest(want).max(least).max(1.0);
             assert_close!(got.clone(), want.clone(), 0.0, bound * scale, "{what}");
         };
-        close(&got.0, &want.0, "value");
+        close(&got.0, &want.0, "the value");
         close(&got.1, &want.1, "tangent");
         let names = if self.w.is_some() {
             vec!["x", "v", "w", "ẋ", "v̇", "ẇ"]

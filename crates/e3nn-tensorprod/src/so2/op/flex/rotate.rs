@@ -97,7 +97,8 @@ impl<T: Real> Kernel for Edges<'_, T> {
 
     #[inline(always)]
     fn run(self) {
-        let values = |block: &Block| block.stride().max(2 * L) * (2 * block.l + 1);
+        let values =
+            |block: &Block| (block.stride().max(2 * L) * (2 * block.l + 1)).max(block.mul * L);
         let largest = self.blocks.iter().map(values).max().unwrap_or(0);
         let mut scratch = vec![T::ZERO; largest];
         let mut sums = vec![
@@ -234,19 +235,48 @@ impl Block {
         }
     }
 
-    /// `D_m'm += Σ_u y_m'u x_mu`.
+    /// `D_m'm += Σ_u y_m'u x_mu`, by sums over copies in lanes, or with components in lanes, copy after copy: whichever takes
+    /// fewer steps.
     #[inline(always)]
     fn outer<T: Real>(&self, x: &[T], y: &[T], scratch: &mut [T], sums: &mut [T]) {
         let n = 2 * self.l + 1;
+        let first = wigner_offset(self.l) + self.skipped() * n;
+        let sums = &mut sums[first..][..self.columns.len() * n];
+        // A sum over lanes takes as long as about 15 multiplications of lanes.
+        let [by_copies, by_components] = [n * (self.mul / 16 + 15), 2 * self.mul];
+        if self.mul > 1 && self.copy != 1 && n <= L && by_components < by_copies {
+            self.outer_by_components(x, y, scratch, sums);
+            return;
+        }
         self.gather(x, scratch);
         let stride = self.stride();
-        let first = wigner_offset(self.l) + self.skipped() * n;
-        let sums = sums[first..].chunks_exact_mut(n);
-        for (sums, &column) in sums.zip(&self.columns) {
+        for (sums, &column) in sums.chunks_exact_mut(n).zip(&self.columns) {
             let y = &y[column..][..self.mul];
             for (m, out) in sums.iter_mut().enumerate() {
                 let x = &scratch[m * stride..][..self.mul];
                 *out = *out + dot(x, y);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn outer_by_components<T: Real>(&self, x: &[T], y: &[T], scratch: &mut [T], sums: &mut [T]) {
+        let n = 2 * self.l + 1;
+        let x = x[self.first..][..self.mul * n].chunks_exact(n);
+        let copies = &mut scratch.as_chunks_mut::<L>().0[..self.mul];
+        for (lanes, copy) in copies.iter_mut().zip(x) {
+            for (to, &from) in lanes.iter_mut().zip(copy) {
+                *to = from;
+            }
+        }
+        for (sums, &column) in sums.chunks_exact_mut(n).zip(&self.columns) {
+            let y = &y[column..][..self.mul];
+            let mut acc = [T::ZERO; L];
+            for (copy, &y) in copies.iter().zip(y) {
+                fma(&mut acc, y, copy);
+            }
+            for (out, &sum) in sums.iter_mut().zip(&acc) {
+                *out = *out + sum;
             }
         }
     }
