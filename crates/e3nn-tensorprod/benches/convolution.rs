@@ -7,11 +7,13 @@
 //! `GPU=1 cargo bench -p e3nn-tensorprod --features cuda --bench convolution` times the kernels on a GPU (or with `vulkan`,
 //! `wgpu`) and prints the bandwidth that they reach.
 
+mod common;
 #[cfg(any(feature = "cuda", feature = "vulkan", feature = "wgpu"))]
 #[path = "gpu/convolution.rs"]
 mod gpu;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use common::processor_seconds;
 use core_tensor::dual::Dual;
 use core_tensor::graph::Graph;
 use core_tensor::testing::Peer;
@@ -155,19 +157,6 @@ fn rms(t: &Tensor<2>) -> f64 {
 
 fn number(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |n| n.parse().expect("a number"))
-}
-
-/// Processor time of all threads of this process so far, seconds: what other load on the machine does not change much.
-fn processor_seconds() -> f64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is a place for the answer.
-    #[allow(unsafe_code)]
-    let code = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
-    assert_eq!(code, 0, "there is a clock of processor time");
-    time.tv_sec as f64 + 1e-9 * time.tv_nsec as f64
 }
 
 /// Peak resident memory so far, bytes.

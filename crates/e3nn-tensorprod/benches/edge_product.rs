@@ -4,7 +4,10 @@
 //! `RAYON_NUM_THREADS=1 cargo bench -p e3nn-tensorprod --bench edge_product`; with `--check` (or as a test) it only compares
 //! the plans, with `--fit` it prints what the cost model is fitted to.
 
+mod common;
+
 use burn::tensor::{DType, Device, Distribution, Tensor};
+use common::processor_seconds;
 use core_tensor::assert_close;
 use core_tensor::testing::{check_only, median};
 use e3nn_tensorprod::so2::{
@@ -182,19 +185,6 @@ fn edges(kind: Kind, lmax: usize, mul: usize) -> usize {
         (Kind::PerEdge, 16..) => 300,
         _ => 1000,
     }
-}
-
-/// Processor time of all threads of this process so far, seconds: what other load on the machine does not change much.
-fn processor_seconds() -> f64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is a place for the answer.
-    #[allow(unsafe_code)]
-    let code = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
-    assert_eq!(code, 0, "there is a clock of processor time");
-    time.tv_sec as f64 + 1e-9 * time.tv_nsec as f64
 }
 
 fn main() {
