@@ -34,14 +34,14 @@ impl Panel {
                 format!("{v:.1}")
             }
         };
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<rect class=\"frame\" x=\"{left}\" y=\"{top}\" width=\"{SIDE}\" height=\"{SIDE}\"/>\
              <text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{title}</text>\
              <text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{across}</text>\
              <text x=\"{left}\" y=\"{}\">{:.1}</text><text x=\"{}\" y=\"{}\" text-anchor=\"end\">{:.1}</text>\
              <text x=\"{}\" y=\"{bottom}\" text-anchor=\"end\">{}</text><text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\
-             <text transform=\"translate({} {}) rotate(-90)\" text-anchor=\"middle\">{up}</text>\n",
+             <text transform=\"translate({} {}) rotate(-90)\" text-anchor=\"middle\">{up}</text>",
             top - 8.0,
             bottom + 32.0,
             bottom + 16.0,
