@@ -1,7 +1,7 @@
 //! Trains an equivariant interatomic potential on energies and forces, on the CPU: ethanol in a few minutes, or any extended
 //! XYZ file with `--data`. See `--help`.
 //!
-//! [`data`] reads structures, [`model`] is the potential, [`train`] the steps and errors, [`plot`] draws.
+//! [`data`] reads structures, [`model`] is the potential, [`mod@train`] the steps and errors, [`plot`] draws.
 
 mod data;
 mod model;
