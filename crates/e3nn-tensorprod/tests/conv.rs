@@ -11,7 +11,8 @@ use core_tensor::dual::Dual;
 use core_tensor::graph::Graph;
 use core_tensor::testing::poison_outputs;
 use e3nn_tensorprod::conv::{
-    ConvolutionConfig, InstructionOrder, RadialTable, convolve_radial, convolve_spline, reference,
+    ConvolutionConfig, InstructionOrder, RadialTable, convolve_radial, convolve_spline, partials,
+    reference,
 };
 use e3nn_tensorprod::{ConvError, ConvPath, Layout, Paths, convolve};
 use rand::Rng;
@@ -33,6 +34,48 @@ fn matches_the_reference() {
                 case.check(&Device::flex(), DType::F32, 3e-6, ALL);
             }
         }
+    }
+}
+
+/// The partial derivatives are the gradients that Burn finds of the reference, and close under differentiation.
+#[test]
+fn partial_derivatives() {
+    let _poison = poison_outputs();
+    let mut random = Random::new(11);
+    let paths = paths("5x0e+20x1o+3x2e", "0e+1o+2e", "0e+1o+1e+2e", Layout::MulIr);
+    let graph = random.graph(7, 40);
+    let [features, harmonics, outputs] =
+        [paths.irreps_in(), paths.irreps_sh(), paths.irreps_out()].map(|irreps| irreps.dim());
+    let shapes = [
+        [7, features],
+        [40, harmonics],
+        [40, paths.weight_numel()],
+        [7, outputs],
+    ];
+    let data = shapes.map(|shape| random.data(shape));
+    for (dtype, bound) in [(DType::F64, 1e-13), (DType::F32, 3e-6)] {
+        let device = Device::flex().autodiff();
+        let make = |d: &TensorData| Tensor::<2>::from_data(d.clone(), (&device, dtype));
+        let [x, y, w, g] = data.each_ref().map(make);
+        let [tx, ty, tw] = [&x, &y, &w].map(|t| t.clone().require_grad());
+        let out = reference::convolve(tx.clone(), ty.clone(), tw.clone(), &paths, &graph);
+        let gradients = (out * g.clone()).sum().backward();
+        let got = partials(x.clone(), y.clone(), w.clone(), g.clone(), &paths, &graph);
+        for (got, tracked) in got.iter().zip([&tx, &ty, &tw]) {
+            let want = tracked.grad(&gradients).unwrap().into_data();
+            let largest = want.iter::<f64>().fold(0.0, |m: f64, v| m.max(v.abs()));
+            assert_close!(got.clone().into_data(), want, 0.0, bound * largest);
+        }
+        // ⟨v, Φ_x(y, w, g)⟩ = Φ(v, y, w, g) = ⟨f(v, y, w), g⟩.
+        let v = make(&data[0]) * 0.5 + 1.0;
+        let [gx, ..] = got;
+        let left: f64 = (gx * v.clone().inner())
+            .sum()
+            .cast(DType::F64)
+            .into_scalar();
+        let right = (convolve(v, y, w, &paths, &graph) * g).sum().inner();
+        let right: f64 = right.cast(DType::F64).into_scalar();
+        assert!((left - right).abs() < 30.0 * bound * right.abs().max(1.0));
     }
 }
 

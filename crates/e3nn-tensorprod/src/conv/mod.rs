@@ -14,7 +14,7 @@
 //! # Derivatives
 //!
 //! With `Φ(x, y, w, g) = ⟨f(x, y, w), g⟩` the gradients are the partial derivatives `Φ_x`, `Φ_y`, `Φ_w`, and one walk over
-//! the edges computes those that are wanted. On [`Dual`]s value and tangent
+//! the edges computes those that are wanted ([`partials`] as a function). On [`Dual`]s value and tangent
 //!
 //! ```text
 //! f,   ḟ = f(ẋ, y, w) + f(x, ẏ, w) + f(x, y, ẇ)
@@ -32,6 +32,7 @@ mod explain;
 #[cfg(feature = "flex")]
 mod flex;
 mod layer;
+mod partials;
 pub mod reference;
 mod spec;
 mod table;
@@ -42,12 +43,13 @@ pub use cube::limit_panels;
 pub use error::ConvError;
 pub use explain::{ConvExplanation, ConvPathCost};
 pub use layer::{Convolution, ConvolutionConfig};
+pub use partials::partials;
 pub use spec::{Call, ConvPath, Paths};
 pub use table::RadialTable;
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Tensor};
 use core_tensor::dual::{Dual, Value};
-use core_tensor::ext::{Backend, Dispatch, FloatTensor, backend_extension, has_cpu_kernel};
+use core_tensor::ext::{Backend, Dispatch, FloatTensor, backend_extension, has_kernel};
 use core_tensor::graph::Graph;
 use spec::Weighting;
 #[cfg(feature = "cube")]
@@ -212,10 +214,7 @@ fn run(x: Dual<2>, y: Dual<2>, weights: Weights, paths: &Paths, graph: &Graph) -
             check_tensor(what, tangent.dims(), tangent.dtype(), expected, dtype);
         }
     }
-    assert!(
-        matches!(dtype, DType::F64 | DType::F32 | DType::BF16 | DType::F16),
-        "convolve: expected f64, f32, bf16 or f16, got {dtype:?}"
-    );
+    check_dtype(dtype);
     if !has_kernel(&x.value.device(), dtype) {
         return reference::run(x, y, weights, paths, graph);
     }
@@ -231,13 +230,11 @@ fn run(x: Dual<2>, y: Dual<2>, weights: Weights, paths: &Paths, graph: &Graph) -
     out.linear(|t| if compute == dtype { t } else { t.cast(dtype) })
 }
 
-/// Whether there is a kernel for a device; on others messages of all edges are stored.
-fn has_kernel(device: &Device, dtype: DType) -> bool {
-    #[cfg(feature = "cube")]
-    if core_tensor::ext::cube::runs_on(device) {
-        return true;
-    }
-    has_cpu_kernel(device, dtype)
+fn check_dtype(dtype: DType) {
+    assert!(
+        matches!(dtype, DType::F64 | DType::F32 | DType::BF16 | DType::F16),
+        "convolve: expected f64, f32, bf16 or f16, got {dtype:?}"
+    );
 }
 
 fn check_tensor(what: &str, got: [usize; 2], dtype: DType, expected: [usize; 2], first: DType) {
