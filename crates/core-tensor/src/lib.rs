@@ -5,6 +5,7 @@ pub mod atoms;
 pub mod cpu;
 pub mod dual;
 pub mod ext;
+mod files;
 pub mod force;
 pub mod graph;
 mod modules;
@@ -15,4 +16,5 @@ pub mod state_dict;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use files::write_atomic;
 pub use modules::{cast_module, seeded};

@@ -1,8 +1,10 @@
-//! Tables on GPUs.
+//! What kernels on GPUs share: constants, and tables on devices.
 
 use burn::tensor::DType;
 use core_tensor::ext::cube::{CubeDevice, CubeTensor, upload_u32};
 use cubecl::client::Client;
+use cubecl::ir::ConstantValue;
+use cubecl::prelude::*;
 use std::sync::{Arc, Mutex};
 
 /// What a kernel looks up.
@@ -82,4 +84,13 @@ pub(crate) fn upload(
     };
     let shape = [values.len()].into();
     CubeTensor::new_contiguous(client.clone(), device.clone(), shape, buffer, dtype)
+}
+
+/// A number in the type of a kernel, with all the digits that it has there.
+#[cube]
+pub(crate) fn constant<F: Float>(#[comptime] value: f64) -> F {
+    intrinsic!(|scope| {
+        let value = ConstantValue::Float(value);
+        F::elem_type(scope).constant(value).into()
+    })
 }

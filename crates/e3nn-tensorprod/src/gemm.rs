@@ -39,8 +39,30 @@ impl<'a, T> Matrix<'a, T> {
 /// If a matrix ends outside its values.
 #[allow(unsafe_code)]
 pub(crate) fn product<T: Real>(
-    [m, n, k]: [usize; 3],
+    sizes: [usize; 3],
     out: &mut [T],
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    scale: T,
+    accumulate: bool,
+) {
+    let [m, n, _] = sizes;
+    assert!(out.len() >= m * n, "product: the result is too short");
+    // SAFETY: `out` holds the result, as checked, and is exclusive.
+    unsafe { product_at(sizes, (out.as_mut_ptr(), n), a, b, scale, accumulate) }
+}
+
+/// As [`product`], the rows of the result `stride` apart from the place on.
+///
+/// # Panics
+/// If a factor ends outside its values.
+///
+/// # Safety
+/// The result lies in memory that is valid and that nobody else reads or writes meanwhile.
+#[allow(unsafe_code)]
+pub(crate) unsafe fn product_at<T: Real>(
+    [m, n, k]: [usize; 3],
+    (out, stride): (*mut T, usize),
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,
     scale: T,
@@ -49,24 +71,26 @@ pub(crate) fn product<T: Real>(
     if m == 0 || n == 0 {
         return;
     }
-    assert!(out.len() >= m * n, "product: the result is too short");
     if k == 0 {
         if !accumulate {
-            out[..m * n].fill(T::ZERO);
+            for row in 0..m {
+                // SAFETY: a row of the result, by the caller's promise.
+                unsafe { core::slice::from_raw_parts_mut(out.add(row * stride), n) }.fill(T::ZERO);
+            }
         }
         return;
     }
     assert!(a.holds(m, k), "product: the left factor is too short");
     assert!(b.holds(k, n), "product: the right factor is too short");
-    // SAFETY: in bounds by the assertions above; `out` is exclusive.
+    // SAFETY: factors in bounds by the assertions above, the result by the caller's promise.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            out.as_mut_ptr(),
+            out,
             1,
-            n as isize,
+            stride as isize,
             accumulate,
             a.values.as_ptr(),
             a.strides[1] as isize,

@@ -3,6 +3,7 @@
 pub mod conv;
 #[cfg(feature = "cube")]
 mod cube;
+mod form;
 #[cfg(feature = "flex")]
 mod gemm;
 #[cfg(feature = "import")]

@@ -114,23 +114,8 @@ fn absent_tangents_and_untracked_inputs() {
 #[test]
 fn awkward_graphs() {
     let _poison = poison_outputs();
-    let mut random = Random::new(7);
     let paths = paths("6x0e+3x1o", "0e+1o+2e", "0e+1o+2e", Layout::MulIr);
-    let hub = |to_hub: bool| {
-        let others: Vec<u32> = (0..1500).map(|i| i % 40).collect();
-        let hub = vec![17; others.len()];
-        let (from, to) = if to_hub { (others, hub) } else { (hub, others) };
-        Graph::new(41, &from, &to, &[]).unwrap()
-    };
-    let graphs = [
-        Graph::new(0, &[], &[], &[]).unwrap(),
-        Graph::new(3, &[], &[], &[]).unwrap(),
-        Graph::new(1, &[0], &[0], &[]).unwrap(),
-        random.graph(50, 7),
-        hub(true),
-        hub(false),
-    ];
-    for (n, graph) in graphs.into_iter().enumerate() {
+    for (n, graph) in convolution::awkward_graphs().into_iter().enumerate() {
         for tangents in [NONE, ALL] {
             let case = Case::new(8 + n as u64, paths.clone(), graph.clone(), tangents);
             // Without nodes there is nothing to take a gradient of.

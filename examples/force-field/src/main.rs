@@ -14,7 +14,7 @@ use burn::tensor::Device;
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
 use core_tensor::atoms::Cutoffs;
-use core_tensor::seeded;
+use core_tensor::{seeded, write_atomic};
 use indicatif::{ProgressBar, ProgressStyle};
 use model::ForceFieldConfig;
 use std::path::{Path, PathBuf};
@@ -125,17 +125,15 @@ fn run(mut cli: Cli) -> Result<()> {
         shift: known.shift,
         scale: known.scale,
     };
-    let mut made = Ok(());
+    let mut refused = None;
     let model = seeded(&device, cli.seed, || {
-        let model = config.init(&device);
-        made = model
-            .as_ref()
-            .map(|_| ())
-            .map_err(|e| anyhow::anyhow!("{e:#}"));
-        model.ok()
+        config.init(&device).map_err(|e| refused = Some(e)).ok()
     });
-    made?;
-    let model = model.expect("made");
+    let model = match (model, refused) {
+        (Some(model), _) => model,
+        (None, Some(error)) => return Err(error),
+        (None, None) => unreachable!("either there is a model or a reason"),
+    };
     println!(
         "{} frames to train on, {} to test on; {} parameters, {:.1} neighbours within {} Å, forces of {:.2} eV/Å",
         training.len(),
@@ -205,9 +203,6 @@ fn run(mut cli: Cli) -> Result<()> {
     Ok(())
 }
 
-/// Writes a file as a whole: what was there stays until the new one is complete.
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension("part");
-    let done = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
-    done.with_context(|| path.display().to_string())
+fn write(path: &Path, contents: &[u8]) -> Result<()> {
+    write_atomic(path, contents).with_context(|| path.display().to_string())
 }

@@ -10,7 +10,6 @@ mod cli;
 mod console;
 mod corpus;
 mod device;
-mod disk;
 mod history;
 mod interrupt;
 mod place;

@@ -4,6 +4,7 @@ use crate::cli::Cli;
 use crate::corpus::Corpus;
 use anyhow::{Context, Result, bail, ensure};
 use core_tensor::resume::{CheckpointStore, ResumeError, Saved};
+use core_tensor::write_atomic;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,11 @@ use std::path::{Path, PathBuf};
 pub(crate) const TEXT_FILE: &str = "text.txt";
 /// The report.
 pub(crate) const REPORT_FILE: &str = "report.html";
+/// Writes a file as a whole: whoever looks sees the old one or the new one.
+pub(crate) fn write(path: &Path, contents: &[u8]) -> Result<()> {
+    write_atomic(path, contents).with_context(|| format!("cannot write `{}`", path.display()))
+}
+
 /// The directory that the command line means.
 pub(crate) fn directory(cli: &Cli) -> PathBuf {
     let default = if cli.smoke {

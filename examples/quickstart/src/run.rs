@@ -9,7 +9,7 @@ use crate::settings::Settings;
 use crate::shapes::{self, Shapes};
 use crate::train::{Data, Trainer, stored_settings};
 use crate::vocabulary::Vocabulary;
-use crate::{disk, interrupt, place, summary};
+use crate::{interrupt, place, summary};
 use anyhow::{Context, Result, ensure};
 use core_tensor::resume::{CheckpointStore, RngStream};
 use std::time::{Duration, Instant};
@@ -59,7 +59,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
         Some((store, saved)) => (store, Trainer::load(saved, data, &device)?),
         None => {
             let store = place::open_new(cli, &directory)?;
-            disk::write_atomic(&directory.join(place::TEXT_FILE), corpus.text.as_bytes())?;
+            place::write(&directory.join(place::TEXT_FILE), corpus.text.as_bytes())?;
             (store, Trainer::new(settings, data, &device)?)
         }
     };
@@ -84,7 +84,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
             sample,
             shapes,
         };
-        disk::write_atomic(&report_path, report::html(&report).as_bytes())
+        place::write(&report_path, report::html(&report).as_bytes())
     };
     // A report that cannot be written is better known now.
     report(&trainer, None, None)?;

@@ -6,6 +6,7 @@ use burn::config::Config;
 use burn::module::{Flag, Initializer, Module, Param, RunningState};
 use burn::tensor::{Device, Tensor};
 use core_tensor::dual::{Dual, Value};
+use core_tensor::ext::zeros;
 use serde::{Deserialize, Serialize};
 
 /// How the size of an irrep is measured.
@@ -81,16 +82,12 @@ impl BatchNormConfig {
         let count = self.irreps.num_irreps();
         let scalars = self.irreps.iter().filter(|b| b.irrep.is_scalar());
         let scalars: usize = scalars.map(|b| b.mul).sum();
+        let variances = Tensor::<1>::ones([count], device);
         Ok(BatchNorm {
             weight: self.affine.then(|| Initializer::Ones.init([count], device)),
             bias: (self.affine && scalars > 0).then(|| Initializer::Zeros.init([scalars], device)),
-            // Fusion must not see an operation without values (see `core_tensor::ext`).
-            running_mean: RunningState::new(if scalars == 0 {
-                Tensor::empty([0], device)
-            } else {
-                Tensor::zeros([scalars], device)
-            }),
-            running_var: RunningState::new(Tensor::ones([count], device)),
+            running_mean: RunningState::new(zeros([scalars], device, variances.dtype())),
+            running_var: RunningState::new(variances),
             training: Param::from_bool(true),
             irreps: self.irreps.clone(),
             epsilon: eps,

@@ -10,6 +10,7 @@ use crate::tensor::Layout;
 use burn::tensor::{Int, Tensor, TensorData};
 use core::ops::Range;
 use core_tensor::dual::Dual;
+use core_tensor::ext::zeros;
 use std::sync::Arc;
 
 /// A product of features with the harmonics of the edge, compiled for the frame in which the edge lies along `y`.
@@ -169,19 +170,18 @@ impl Aligned {
         match (mixed, single) {
             (Some(a), Some(b)) => a + b,
             (Some(out), None) | (None, Some(out)) => out,
-            (None, None) => Dual::constant(Tensor::zeros(
-                [edges, self.outputs.dim()],
-                (&x.device(), x.dtype()),
-            )),
+            (None, None) => {
+                Dual::constant(zeros([edges, self.outputs.dim()], &x.device(), x.dtype()))
+            }
         }
     }
 }
 
 fn paths(form: &Arc<PathForm>, x: &Dual<2>, w: Option<Dual<2>>, edges: usize) -> Dual<2> {
     // Paths without weights do not look at the stand-in.
-    let w = w.filter(|w| w.dims()[1] > 0).unwrap_or_else(|| {
-        Dual::constant(Tensor::zeros([edges, form.numel], (&x.device(), x.dtype())))
-    });
+    let w = w
+        .filter(|w| w.dims()[1] > 0)
+        .unwrap_or_else(|| Dual::constant(zeros([edges, form.numel], &x.device(), x.dtype())));
     let unweighted = form.terms.iter().any(|term| term.weights.is_none());
     let whole = Form::Paths(form.clone());
     let value = trilinear(&whole, Slot::Output, [x.value.clone(), w.value.clone()]);

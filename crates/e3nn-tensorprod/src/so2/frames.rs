@@ -7,6 +7,7 @@ use crate::sh::Normalization;
 use crate::wigner::wigner_d_from_matrix;
 use burn::tensor::{Bool, DType, Tensor};
 use core_tensor::dual::{Dual, Value};
+use core_tensor::ext::zeros;
 
 /// The frames of edges, in which every edge points along the polar axis `y`, with the Wigner matrices of all degrees up to
 /// `lmax`. Made once from the vectors of the edges and used by every layer; `V` is a tensor or a [`Dual`].
@@ -54,7 +55,7 @@ impl<V: Value<2>> EdgeFrames<V> {
             "EdgeFrames: expected vectors [edges, 3], got [{edges}, {three}]"
         );
         if edges == 0 {
-            let d = Tensor::zeros([0, wigner_offset(lmax + 1)], (&v.device(), v.dtype()));
+            let d = zeros([0, wigner_offset(lmax + 1)], &v.device(), v.dtype());
             return Self {
                 d: V::from_dual(Dual::constant(d)),
                 lmax,
@@ -138,7 +139,7 @@ impl<V: Value<2>> EdgeFrames<V> {
         let parts: Vec<_> = parts.collect();
         V::from_dual(if parts.is_empty() {
             self.dual()
-                .linear(|d| Tensor::zeros([edges, 0], (&d.device(), d.dtype())))
+                .linear(|d| zeros([edges, 0], &d.device(), d.dtype()))
         } else {
             Dual::cat(parts, 1)
         })

@@ -10,6 +10,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use core_tensor::dual::{Dual, Value};
+use core_tensor::ext::zeros;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -298,7 +299,7 @@ impl EdgeProduct {
         let shared = self.check_weights(w.as_ref(), edges);
         if edges == 0 {
             let none = [0, aligned.outputs.irreps().dim()];
-            return V::from_dual(dual.linear(|x| Tensor::zeros(none, (&x.device(), x.dtype()))));
+            return V::from_dual(dual.linear(|x| zeros(none, &x.device(), x.dtype())));
         }
         let local: Dual<2> = frames.rotate(x, &aligned.inputs).into();
         let local = aligned.apply(&local, w.as_ref(), shared);

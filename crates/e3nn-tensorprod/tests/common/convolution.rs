@@ -40,6 +40,24 @@ impl Random {
     }
 }
 
+/// No edges, no nodes, a node with many edges, a source of many edges.
+pub fn awkward_graphs() -> Vec<Graph> {
+    let hub = |to_hub: bool| {
+        let others: Vec<u32> = (0..1500).map(|i| i % 40).collect();
+        let hub = vec![17; others.len()];
+        let (from, to) = if to_hub { (others, hub) } else { (hub, others) };
+        Graph::new(41, &from, &to, &[]).unwrap()
+    };
+    vec![
+        Graph::new(0, &[], &[], &[]).unwrap(),
+        Graph::new(3, &[], &[], &[]).unwrap(),
+        Graph::new(1, &[0], &[0], &[]).unwrap(),
+        Random::new(7).graph(50, 7),
+        hub(true),
+        hub(false),
+    ]
+}
+
 /// All paths between some irreps.
 pub fn paths(x: &str, y: &str, targets: &str, layout: Layout) -> Paths {
     let [x, y, targets] = [x, y, targets].map(|text| text.parse().expect("irreps"));

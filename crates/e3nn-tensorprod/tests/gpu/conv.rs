@@ -1,11 +1,10 @@
 //! The fused convolution in f32 against its reference in f64 on the CPU.
 
-use crate::convolution::{ALL, Case, NONE, Random, paths, read};
+use crate::convolution::{self, ALL, Case, NONE, Random, paths, read};
 use crate::{device, golden_forces};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use core_tensor::assert_close;
 use core_tensor::dual::Dual;
-use core_tensor::graph::Graph;
 use e3nn_tensorprod::conv::{
     RadialTable, convolve_radial, convolve_spline, limit_panels, reference,
 };
@@ -75,23 +74,8 @@ fn absent_tangents_and_untracked_inputs() {
 /// No edges, no nodes, a node with many edges, a source of many edges.
 #[test]
 fn awkward_graphs() {
-    let mut random = Random::new(7);
     let paths = paths("6x0e+3x1o", "0e+1o", "0e+1o", Layout::MulIr);
-    let hub = |to_hub: bool| {
-        let others: Vec<u32> = (0..1500).map(|i| i % 40).collect();
-        let hub = vec![17; others.len()];
-        let (from, to) = if to_hub { (others, hub) } else { (hub, others) };
-        Graph::new(41, &from, &to, &[]).unwrap()
-    };
-    let graphs = [
-        Graph::new(0, &[], &[], &[]).unwrap(),
-        Graph::new(3, &[], &[], &[]).unwrap(),
-        Graph::new(1, &[0], &[0], &[]).unwrap(),
-        random.graph(50, 7),
-        hub(true),
-        hub(false),
-    ];
-    for (n, graph) in graphs.into_iter().enumerate() {
+    for (n, graph) in convolution::awkward_graphs().into_iter().enumerate() {
         for tangents in [NONE, ALL] {
             let case = Case::new(8 + n as u64, paths.clone(), graph.clone(), tangents);
             let tracked = if graph.nodes() == 0 { NONE } else { ALL };

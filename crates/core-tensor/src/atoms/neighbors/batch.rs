@@ -126,12 +126,17 @@ impl Batch {
 
     /// Vector of every edge, Å, from its destination (the centre) to its source (the neighbour).
     pub fn vectors(&self) -> Vec<Vec3> {
+        self.vectors_of(&self.positions)
+    }
+
+    /// Vectors of the edges between atoms at `positions`.
+    pub(super) fn vectors_of(&self, positions: &[Vec3]) -> Vec<Vec3> {
         let vectors: Vec<Mat3> = self
             .cells
             .iter()
             .map(|cell| cell.map_or([[0.0; 3]; 3], |cell| cell.vectors()))
             .collect();
         let cell_of = |atom: usize| &vectors[self.structure_of[atom] as usize];
-        map_edges(&self.graph, &self.positions, cell_of, |v| v)
+        map_edges(&self.graph, positions, cell_of, |v| v)
     }
 }

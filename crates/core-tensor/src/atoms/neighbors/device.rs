@@ -1,7 +1,7 @@
 //! A batch on a device.
 
 use super::batch::Batch;
-use crate::atoms::{Vec3, to_tensor};
+use crate::atoms::to_tensor;
 use crate::dual::Dual;
 use crate::force::deform;
 use crate::graph::{End, Graph, gather, segment_sum};
@@ -63,14 +63,9 @@ impl Batch {
     pub fn to_tensors(&self, dtype: DType, device: &Device) -> (Tensor<2>, BatchTensors) {
         let graph = self.graph();
         let of = self.structure_of();
-        let periodic = !graph.shifts().is_empty();
-        let shift = |e: usize| -> Vec3 {
-            let [a, b, c] = graph.shifts()[e].map(f64::from);
-            let cell = self.cells()[of[graph.destinations()[e] as usize] as usize];
-            let rows = cell.map_or([[0.0; 3]; 3], |cell| cell.vectors());
-            [0, 1, 2].map(|k| a * rows[0][k] + b * rows[1][k] + c * rows[2][k])
-        };
-        let shifts: Option<Vec<Vec3>> = periodic.then(|| (0..graph.edges()).map(shift).collect());
+        // Between atoms at one place, what is left are the shifts.
+        let shifts = || self.vectors_of(&vec![[0.0; 3]; of.len()]);
+        let shifts = (!graph.shifts().is_empty()).then(shifts);
         let edges: Vec<i64> = graph
             .destinations()
             .iter()

@@ -2,7 +2,7 @@
 //! over the edges that arrive.
 
 use super::groups::Unrolled;
-use super::terms::{Edges, Form, couple, moved, read, read_features, read_harmonics};
+use super::terms::{Edges, Form, couple, moved, read, read_harmonics, read_node};
 use cubecl::prelude::*;
 
 /// `out[row] = Σ_e message(e)` over the edges of the launch; a row whose edges began in an earlier launch goes on.
@@ -70,19 +70,18 @@ pub(super) fn forward<F: Float>(
         let source = edges.source(edge);
         let weight_row = edge - edges.first_weight;
         read_harmonics::<F>(&edges.y, edge, &mut y, comptime!(group.clone()));
-        read_features::<F>(&edges.x, source, channel, &mut x, comptime!(group.clone()));
         if comptime!(form.y_dot) {
             read_harmonics::<F>(&edges.y_dot, edge, &mut y_dot, comptime!(group.clone()));
         }
-        if comptime!(form.x_dot) {
-            read_features::<F>(
-                &edges.x_dot,
-                source,
-                channel,
-                &mut x_dot,
-                comptime!(group.clone()),
-            );
-        }
+        read_node::<F>(
+            edges,
+            source,
+            channel,
+            &mut x,
+            &mut x_dot,
+            comptime!(group.clone()),
+            form,
+        );
         #[unroll]
         for p in 0..comptime!(group.pieces.len()) {
             let piece = comptime!(group.pieces[p].clone());

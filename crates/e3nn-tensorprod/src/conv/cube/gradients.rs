@@ -2,7 +2,7 @@
 //! the node where they arrive in registers.
 
 use super::groups::Unrolled;
-use super::terms::{Edges, Form, couple, read, read_features, read_harmonics};
+use super::terms::{Edges, Form, couple, read, read_harmonics, read_node};
 use cubecl::prelude::*;
 
 /// With `p_a = Σ_c A_ac g_c + Ȧ_ac ġ_c` and `ṗ_a = Σ_c A_ac ġ_c`, where `A_ac = Σ_b C_abc y_b`:
@@ -61,16 +61,15 @@ pub(super) fn gradients<F: Float>(
         if comptime!(form.y_dot) {
             read_harmonics::<F>(&edges.y_dot, edge, &mut y_dot, comptime!(group.clone()));
         }
-        read_features::<F>(&edges.x, source, channel, &mut x, comptime!(group.clone()));
-        if comptime!(form.x_dot) {
-            read_features::<F>(
-                &edges.x_dot,
-                source,
-                channel,
-                &mut x_dot,
-                comptime!(group.clone()),
-            );
-        }
+        read_node::<F>(
+            edges,
+            source,
+            channel,
+            &mut x,
+            &mut x_dot,
+            comptime!(group.clone()),
+            form,
+        );
         #[unroll]
         for a in 0..comptime!(features * form.parts()) {
             to_x[a] = F::new(0.0_f32);

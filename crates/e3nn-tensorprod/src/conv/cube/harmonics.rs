@@ -1,7 +1,7 @@
 //! Gradients of harmonics: sums over the channels of an edge.
 
 use super::groups::Unrolled;
-use super::terms::{Edges, Form, constant, moved, read, read_features};
+use super::terms::{Edges, Form, constant, moved, read, read_node};
 use cubecl::prelude::*;
 
 /// Units of a cube.
@@ -46,16 +46,15 @@ pub(super) fn gradients<F: Float>(
     let mut g = Array::<F>::new(comptime!(outputs * form.parts()));
     let mut channel = lane;
     while channel < comptime!(group.channels) {
-        read_features::<F>(&edges.x, source, channel, &mut x, comptime!(group.clone()));
-        if comptime!(form.x_dot) {
-            read_features::<F>(
-                &edges.x_dot,
-                source,
-                channel,
-                &mut x_dot,
-                comptime!(group.clone()),
-            );
-        }
+        read_node::<F>(
+            edges,
+            source,
+            channel,
+            &mut x,
+            &mut x_dot,
+            comptime!(group.clone()),
+            form,
+        );
         #[unroll]
         for p in 0..comptime!(group.pieces.len()) {
             let piece = comptime!(group.pieces[p].clone());

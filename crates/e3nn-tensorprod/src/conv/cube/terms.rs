@@ -1,7 +1,6 @@
 //! What the kernels over edges share: their inputs, and arithmetic on coefficients.
 
 use super::groups::{Pair, Unrolled};
-use cubecl::ir::ConstantValue;
 use cubecl::prelude::*;
 
 /// Which tangents there are.
@@ -97,7 +96,7 @@ pub(super) fn read_harmonics<F: Float>(
 
 /// The features of one channel of a node.
 #[cube]
-pub(super) fn read_features<F: Float>(
+fn read_features<F: Float>(
     matrix: &ComptimeOption<OwnedTensor<F>>,
     node: usize,
     channel: usize,
@@ -115,13 +114,27 @@ pub(super) fn read_features<F: Float>(
     }
 }
 
-/// A number with all its digits.
+/// The features of one channel of a node, and their tangents where they move.
+#[cube]
+pub(super) fn read_node<F: Float>(
+    edges: &Edges<F>,
+    node: usize,
+    channel: usize,
+    x: &mut Array<F>,
+    x_dot: &mut Array<F>,
+    #[comptime] group: Unrolled,
+    #[comptime] form: Form,
+) {
+    read_features::<F>(&edges.x, node, channel, x, comptime!(group.clone()));
+    if comptime!(form.x_dot) {
+        read_features::<F>(&edges.x_dot, node, channel, x_dot, group);
+    }
+}
+
+/// The number of these bits.
 #[cube]
 pub(super) fn constant<F: Float>(#[comptime] bits: u64) -> F {
-    intrinsic!(|scope| {
-        let value = ConstantValue::Float(f64::from_bits(bits));
-        F::elem_type(scope).constant(value).into()
-    })
+    crate::cube::constant::<F>(comptime!(f64::from_bits(bits)))
 }
 
 /// `Σ_b C_abc y_b`.

@@ -1,6 +1,7 @@
 //! Gradients of the partial products, by partial products.
 
-use super::{ProductBackend, Slot, Spec};
+use super::{ProductBackend, Spec};
+use crate::form::arguments;
 use core_tensor::ext::{
     Autodiff, Backward, CheckpointStrategy, Checkpointer, FloatTensor, Gradients, Ops, OpsKind,
 };
@@ -43,14 +44,9 @@ impl<B: ProductBackend> Backward<B, 3> for PartialBackward {
         let cotangent = grads.consume::<B>(&ops.node);
         let PartialState { operands, spec } = ops.state;
         let places = spec.slot.others();
-        // What a slot holds, the cotangent standing for the one that was computed.
-        let held = |slot: Slot| {
-            let at = places.iter().position(|&place| place == slot);
-            at.map_or(&cotangent, |i| &operands[i]).clone()
-        };
         for (place, node) in places.into_iter().zip(ops.parents) {
             let Some(node) = node else { continue };
-            let [a, b, c] = place.others().map(held);
+            let [a, b, c] = arguments(place.others(), &places, &operands, &cotangent);
             let gradient = B::partial_product(a, b, c, spec.gradient(place));
             grads.register::<B>(node.id, gradient);
         }

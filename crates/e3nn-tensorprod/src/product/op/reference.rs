@@ -2,6 +2,7 @@
 
 use crate::product::{ConnectionMode, Path, ProductPlan, WeightRows};
 use burn::tensor::{Int, Tensor, TensorData};
+use core_tensor::ext::zeros;
 
 /// As [`tensor_product`](super::tensor_product), path by path with all of `Z_uvk = Σ_ij C_ijk x_ui y_vj` in memory.
 ///
@@ -17,7 +18,7 @@ pub fn tensor_product(
     let batch = x.dims()[0];
     let (device, dtype) = (x.device(), x.dtype());
     if batch == 0 {
-        return Tensor::zeros([0, plan.irreps_out().dim()], (&device, dtype));
+        return zeros([0, plan.irreps_out().dim()], &device, dtype);
     }
     // One row of weights per row of the batch.
     let w = w.map(|w| match rows {
@@ -40,7 +41,7 @@ pub fn tensor_product(
         })
         .collect();
     if blocks.is_empty() {
-        return Tensor::zeros([batch, plan.irreps_out().dim()], (&device, dtype));
+        return zeros([batch, plan.irreps_out().dim()], &device, dtype);
     }
     Tensor::cat(blocks, 1)
 }

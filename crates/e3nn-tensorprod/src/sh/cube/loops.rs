@@ -76,6 +76,22 @@ fn axis<F: Float>(tables: &Tables<F>, at: usize, below: &Array<F>) -> F {
     fma(first, tables.numbers[at], second * tables.numbers[at + 1])
 }
 
+/// Adds `g` times the gradient of the component at `at`.
+#[cube]
+fn add_axes<F: Float>(
+    sums: &mut Array<F>,
+    #[comptime] first: usize,
+    g: F,
+    tables: &Tables<F>,
+    at: usize,
+    below: &Array<F>,
+) {
+    let x = axis::<F>(tables, at, below);
+    let y = axis::<F>(tables, at + 2, below);
+    let z = axis::<F>(tables, at + 4, below);
+    add::<F>(sums, first, g, x, y, z);
+}
+
 /// The derivatives along the direction of degree `l ≥ 1`, from the values of degree `l − 1`.
 #[cube]
 fn directed<F: Float>(
@@ -174,15 +190,9 @@ pub(super) fn contracted<F: Float>(
             for i in 0..2 * l + 1 {
                 let g = cotangents[from + i];
                 let at = 6 * (l * l + i);
-                let x = axis::<F>(tables, at, &values);
-                let y = axis::<F>(tables, at + 2, &values);
-                let z = axis::<F>(tables, at + 4, &values);
-                add::<F>(&mut sums, GRADIENT, g, x, y, z);
+                add_axes::<F>(&mut sums, GRADIENT, g, tables, at, &values);
                 if comptime!(loops.moved) {
-                    let x = axis::<F>(tables, at, &tangents);
-                    let y = axis::<F>(tables, at + 2, &tangents);
-                    let z = axis::<F>(tables, at + 4, &tangents);
-                    add::<F>(&mut sums, BEND, g, x, y, z);
+                    add_axes::<F>(&mut sums, BEND, g, tables, at, &tangents);
                 }
             }
         }

@@ -12,7 +12,7 @@ mod unrolled;
 use super::HarmonicsBackend;
 use super::spec::Spec;
 use super::table::Table;
-use crate::cube::upload;
+use crate::cube::{constant, upload};
 use burn::tensor::DType;
 use core_tensor::ext::cube::{
     CubeBackend, CubeDevice, CubeTensor, address_type, converted, dtype_to_storage_type, empty,
@@ -53,17 +53,6 @@ impl Variant {
     }
 }
 
-/// A coefficient in the type of a kernel.
-#[cube]
-fn constant<F: Float>(#[comptime] value: f64) -> F {
-    let elem = elem_type_of::<F>();
-    if comptime!(elem == ElemType::Float(FloatKind::F64)) {
-        F::cast_from(comptime!(value))
-    } else {
-        F::new(comptime!(value as f32))
-    }
-}
-
 /// A call and its tensors.
 struct Problem {
     vectors: CubeTensor,
@@ -73,6 +62,20 @@ struct Problem {
 }
 
 impl Problem {
+    fn new(
+        vectors: CubeTensor,
+        tangents: Option<CubeTensor>,
+        cotangents: Option<CubeTensor>,
+        spec: Spec,
+    ) -> Self {
+        Self {
+            vectors,
+            tangents,
+            cotangents,
+            spec,
+        }
+    }
+
     fn map(self, f: impl Fn(CubeTensor) -> CubeTensor) -> Self {
         Self {
             vectors: f(self.vectors),
@@ -238,13 +241,7 @@ fn tables<F: Float>(
 
 impl HarmonicsBackend for CubeBackend {
     fn harmonics(v: FloatTensor<Self>, spec: Spec) -> FloatTensor<Self> {
-        Problem {
-            vectors: v,
-            tangents: None,
-            cotangents: None,
-            spec,
-        }
-        .run()
+        Problem::new(v, None, None, spec).run()
     }
 
     fn harmonics_tangent(
@@ -252,13 +249,7 @@ impl HarmonicsBackend for CubeBackend {
         tangent: FloatTensor<Self>,
         spec: Spec,
     ) -> FloatTensor<Self> {
-        Problem {
-            vectors: v,
-            tangents: Some(tangent),
-            cotangents: None,
-            spec,
-        }
-        .run()
+        Problem::new(v, Some(tangent), None, spec).run()
     }
 
     fn harmonics_gradient(
@@ -266,13 +257,7 @@ impl HarmonicsBackend for CubeBackend {
         cotangent: FloatTensor<Self>,
         spec: Spec,
     ) -> FloatTensor<Self> {
-        Problem {
-            vectors: v,
-            tangents: None,
-            cotangents: Some(cotangent),
-            spec,
-        }
-        .run()
+        Problem::new(v, None, Some(cotangent), spec).run()
     }
 
     fn harmonics_curvature(
@@ -281,12 +266,6 @@ impl HarmonicsBackend for CubeBackend {
         cotangent: FloatTensor<Self>,
         spec: Spec,
     ) -> FloatTensor<Self> {
-        Problem {
-            vectors: v,
-            tangents: Some(tangent),
-            cotangents: Some(cotangent),
-            spec,
-        }
-        .run()
+        Problem::new(v, Some(tangent), Some(cotangent), spec).run()
     }
 }

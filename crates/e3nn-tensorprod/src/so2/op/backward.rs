@@ -1,6 +1,7 @@
 //! Gradients of the partial derivatives of a form: the others.
 
-use super::{FrameBackend, Slot, Spec};
+use super::{FrameBackend, Spec};
+use crate::form::arguments;
 use core_tensor::ext::{
     Autodiff, Backward, CheckpointStrategy, Checkpointer, FloatTensor, Gradients, Ops, OpsKind,
 };
@@ -34,14 +35,9 @@ impl<B: FrameBackend> Backward<B, 2> for FormBackward {
         let cotangent = grads.consume::<B>(&ops.node);
         let FormState { operands, spec } = ops.state;
         let places = spec.slot.others();
-        // What a slot holds, the cotangent standing for the one that was computed.
-        let held = |slot: Slot| {
-            let at = places.iter().position(|&place| place == slot);
-            at.map_or(&cotangent, |i| &operands[i]).clone()
-        };
         for (slot, node) in places.into_iter().zip(ops.parents) {
             let Some(node) = node else { continue };
-            let [a, b] = slot.others().map(held);
+            let [a, b] = arguments(slot.others(), &places, &operands, &cotangent);
             let spec = Spec {
                 slot,
                 ..spec.clone()

@@ -28,7 +28,7 @@ use super::FrameLayout;
 use burn::tensor::Tensor;
 #[cfg(feature = "flex")]
 use core_tensor::ext::{Backend, Dispatch, FloatTensor, backend_extension};
-use core_tensor::ext::{compute_dtype, has_cpu_kernel};
+use core_tensor::ext::{compute_dtype, has_cpu_kernel, zeros};
 use std::sync::Arc;
 
 /// The arguments of a form.
@@ -153,7 +153,7 @@ pub(crate) fn trilinear(form: &Form, slot: Slot, operands: [Tensor<2>; 2]) -> Te
     let device = operands[0].device();
     let empty = |slot: Slot| form.shape(slot, edges).contains(&0);
     if empty(slot) || places.into_iter().any(empty) {
-        return Tensor::zeros(form.shape(slot, edges), (&device, dtype));
+        return zeros(form.shape(slot, edges), &device, dtype);
     }
     let wide = compute_dtype(dtype);
     let [a, b] = operands.map(|t| if wide == dtype { t } else { t.cast(wide) });

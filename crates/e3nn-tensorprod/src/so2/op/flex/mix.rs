@@ -2,6 +2,7 @@
 
 use super::super::{Mix, Slot, Term};
 use super::TASK;
+use crate::gemm::{Matrix, product_at};
 use core_tensor::cpu::{Real, Storage, for_each_task};
 use core_tensor::ext::flex::output;
 
@@ -26,6 +27,14 @@ impl Part {
         Self {
             strides: [column, row],
             ..self
+        }
+    }
+
+    /// The part of those values.
+    fn of<T>(self, values: &[T]) -> Matrix<'_, T> {
+        Matrix {
+            values: &values[self.first..],
+            strides: self.strides,
         }
     }
 
@@ -163,48 +172,27 @@ impl<T> Target<T> {
 /// Nobody else reads or writes the values of the result meanwhile.
 #[allow(unsafe_code)]
 unsafe fn multiply<T: Real>(
-    [m, n, k]: [usize; 3],
+    sizes: [usize; 3],
     (out, to, accumulate): (&Target<T>, Part, bool),
-    (a, left): (&[T], Part),
-    (b, right): (&[T], Part),
+    left: (&[T], Part),
+    right: (&[T], Part),
     negative: bool,
 ) {
+    let [m, n, _] = sizes;
     assert!(to.last(m, n) < out.1, "multiply: the result is too short");
-    assert!(
-        left.last(m, k) < a.len(),
-        "multiply: the left factor is too short"
-    );
-    assert!(
-        right.last(k, n) < b.len(),
-        "multiply: the right factor is too short"
-    );
-    let strides = |part: Part| part.strides.map(|stride| stride as isize);
-    let ([to_row, to_column], [a_row, a_column], [b_row, b_column]) =
-        (strides(to), strides(left), strides(right));
+    let [row, column] = to.strides;
+    assert!(column == 1, "multiply: the result is not row-major");
     let sign = if negative { -T::ONE } else { T::ONE };
-    // SAFETY: in bounds by the assertions above, sizes being at least 1; the result is exclusive by the
-    // caller's promise.
+    // SAFETY: in bounds by the assertion above; the result is exclusive by the caller's promise.
     unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.0.add(to.first),
-            to_column,
-            to_row,
-            accumulate,
-            a.as_ptr().add(left.first),
-            a_column,
-            a_row,
-            b.as_ptr().add(right.first),
-            b_column,
-            b_row,
-            T::ONE,
+        let place = (out.0.add(to.first), row);
+        product_at(
+            sizes,
+            place,
+            left.1.of(left.0),
+            right.1.of(right.0),
             sign,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
+            accumulate,
         );
     }
 }

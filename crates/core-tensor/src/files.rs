@@ -1,13 +1,15 @@
 //! Files that are there whole or not at all.
 
-use anyhow::{Context, Result};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Writes a file under another name, syncs it, and renames it: whoever looks sees the old file or
-/// the new one.
-pub(crate) fn write_atomic(path: &Path, contents: &[u8]) -> Result<()> {
+/// Writes a file under another name beside it, syncs it, and renames it: whoever looks sees the old file or the new one, after
+/// a crash too.
+///
+/// # Errors
+/// If the system refuses; what was there stays as it was.
+pub fn write_atomic(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut name = std::ffi::OsString::from(".tmp-");
     name.push(path.file_name().unwrap_or_default());
     let temporary = path.with_file_name(name);
@@ -17,7 +19,7 @@ pub(crate) fn write_atomic(path: &Path, contents: &[u8]) -> Result<()> {
         // news.
         let _ = fs::remove_file(&temporary);
     }
-    written.with_context(|| format!("cannot write `{}`", path.display()))
+    written
 }
 
 fn write_then_rename(temporary: &Path, path: &Path, contents: &[u8]) -> io::Result<()> {
