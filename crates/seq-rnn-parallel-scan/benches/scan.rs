@@ -1,8 +1,18 @@
 //! The linear scan against a copy of memory, and against its own length.
 //!
 //! `cargo bench -p seq-rnn-parallel-scan --bench scan`; with `--check` it only checks.
+//!
+//! `GPU=1 cargo bench -p seq-rnn-parallel-scan --features cuda --bench scan` times scans and their gradients on a GPU (or with
+//! `vulkan`, `wgpu`), every algorithm, and prints the bandwidth that they reach. `ONLY="MinGru F32"`, `ALGORITHMS=serial,sweep`,
+//! `SHAPE=batch,time,channels`, `ROUNDS`, and `SECONDS`, after which no new line is begun, choose.
 
 mod common;
+#[cfg(any(feature = "cuda", feature = "vulkan", feature = "wgpu"))]
+#[path = "gpu/scan.rs"]
+mod gpu;
+#[cfg(any(feature = "cuda", feature = "vulkan", feature = "wgpu"))]
+#[path = "gpu/problem.rs"]
+mod problem;
 
 use burn::tensor::{Device, Distribution, Tensor};
 use common::{CELL, time_scan};
@@ -35,6 +45,10 @@ fn time_copy(from: &[f32], to: &mut [f32]) -> f64 {
 }
 
 fn main() {
+    #[cfg(any(feature = "cuda", feature = "vulkan", feature = "wgpu"))]
+    if std::env::var_os("GPU").is_some() {
+        return gpu::run();
+    }
     let device = Device::flex();
     if check_only() {
         for cell in [Cell::Linear, CELL] {
