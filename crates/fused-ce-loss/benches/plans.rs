@@ -2,8 +2,15 @@
 //!
 //! `cargo bench -p fused-ce-loss --bench plans`. `SHAPE=N,D,V`, `FILE=….safetensors`, `DTYPE=bf16`, `ROUNDS=…` and
 //! `ONLY=store` choose; `--check` compares the plans with each other on a small problem.
+//!
+//! `GPU=1 cargo bench -p fused-ce-loss --features cuda --bench plans` times the plans on a GPU (or with `vulkan`, `wgpu`) at the
+//! sizes of language models; `SHAPE`, `ROUNDS`, `ONLY="Gemma-2-2B BF16 store"`, `BUDGET` in MB, and `SECONDS`, after which no new problem is
+//! begun, choose.
 
 mod common;
+#[cfg(any(feature = "cuda", feature = "vulkan", feature = "wgpu"))]
+#[path = "gpu/plans.rs"]
+mod gpu;
 
 use burn::tensor::{DType, Device};
 use common::{Arrays, Pass, config};
@@ -75,6 +82,10 @@ fn check() {
 }
 
 fn main() {
+    #[cfg(any(feature = "cuda", feature = "vulkan", feature = "wgpu"))]
+    if std::env::var_os("GPU").is_some() {
+        return gpu::run();
+    }
     if check_only() {
         return check();
     }
