@@ -1,17 +1,20 @@
 //! Equivariant layers against e3nn, MACE, and their own promises.
 
 mod common;
+#[path = "common/golden_batch_norm.rs"]
+mod golden_batch_norm;
 #[path = "common/golden_nn.rs"]
 mod golden_nn;
+#[path = "common/golden_s2.rs"]
+mod golden_s2;
 
-use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use common::Golden;
 use core_tensor::assert_close;
 use core_tensor::dual::Dual;
 use e3nn_tensorprod::Irrep;
 use e3nn_tensorprod::nn::*;
-use golden_nn::{gate, irreps};
+use golden_nn::{gate, irreps, odd_gate};
 
 #[test]
 fn layers_equal_e3nn() {
@@ -26,21 +29,9 @@ fn irreps_of_gates_are_those_of_e3nn() {
     assert_eq!(layer.irreps_in.to_string(), "4x0o+7x0e+3x1o+1x1e+1x2e");
     assert_eq!(layer.irreps_out.to_string(), "4x0e+2x0o+3x1o+1x2o+1x1o");
 
-    let golden = Golden::open("nn");
-    use ScalarFunction::Tanh;
-    let odd = GateConfig::new(
-        irreps("16x0o"),
-        vec![Tanh],
-        irreps("32x0o"),
-        vec![Tanh],
-        irreps("16x1e+16x1o"),
-    );
-    let odd = odd.init().unwrap();
+    let odd = odd_gate();
     assert_eq!(odd.irreps_in.to_string(), "48x0o+16x1o+16x1e");
     assert_eq!(odd.irreps_out.to_string(), "16x0o+16x1o+16x1e");
-    let device = Device::flex();
-    let get = |key| golden.tensor::<2>(key, &device, DType::F64);
-    assert_close!(odd.forward(get("gate2.x")), get("gate2.out"), 1e-12, 1e-12);
 }
 
 #[test]
@@ -62,49 +53,8 @@ fn norm_activation_is_finite_at_zero() {
 
 #[test]
 fn batch_norm_equals_e3nn() {
-    let golden = Golden::open("nn");
-    let (training, plain) = (Device::flex().autodiff(), Device::flex());
-    for (reduce, reduce_name) in [(Reduce::Mean, "mean"), (Reduce::Max, "max")] {
-        for (instance, instance_name) in [(false, "batch"), (true, "inst")] {
-            for (normalize, name) in [
-                (Normalize::Component, "component"),
-                (Normalize::Norm, "norm"),
-            ] {
-                let key = |k: &str| format!("bn_{reduce_name}_{instance_name}_{name}.{k}");
-                let mut layer = BatchNormConfig::new(irreps("3x0e+2x0o+2x1o+1x2e"))
-                    .with_reduce(reduce)
-                    .with_instance(instance)
-                    .with_normalize(normalize)
-                    .init(&training)
-                    .unwrap();
-                let get =
-                    |k: &str, device: &Device| golden.tensor::<3>(&key(k), device, DType::F64);
-                let row = |k: &str| golden.tensor::<1>(&key(k), &training, DType::F64);
-                layer.weight = Some(Param::from_tensor(row("w")));
-                layer.bias = Some(Param::from_tensor(row("b")));
-                layer
-                    .running_mean
-                    .update(Tensor::zeros([3], (&training, DType::F64)));
-                layer
-                    .running_var
-                    .update(Tensor::ones([8], (&training, DType::F64)));
-                let y = layer.forward_samples(get("x", &training));
-                assert_close!(y, get("train", &training), 1e-12, 1e-12, "{}", key("train"));
-                if !instance {
-                    let mean = layer.running_mean.value_sync();
-                    assert_close!(mean, row("running_mean"), 1e-12, 1e-12);
-                    assert_close!(
-                        layer.running_var.value_sync(),
-                        row("running_var"),
-                        1e-12,
-                        1e-12
-                    );
-                }
-                use burn::module::Module;
-                let y = layer.valid().forward_samples(get("x", &plain));
-                assert_close!(y, get("eval", &plain), 1e-12, 1e-12, "{}", key("eval"));
-            }
-        }
+    for (dtype, bound) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
+        golden_batch_norm::equals_e3nn(&Device::flex(), dtype, bound);
     }
 }
 
@@ -214,31 +164,8 @@ fn slopes_are_derivatives() {
 
 #[test]
 fn s2_grid_equals_e3nn() {
-    let golden = Golden::open("s2grid");
-    let device = Device::flex();
-    for (lmax, [beta, alpha]) in [(2, [6, 7]), (4, [12, 11]), (3, [10, 8])] {
-        for (normalization, name) in [
-            (S2Normalization::Component, "component"),
-            (S2Normalization::Norm, "norm"),
-            (S2Normalization::Integral, "integral"),
-        ] {
-            let key = |k: &str| format!("l{lmax}_{beta}x{alpha}_{name}.{k}");
-            let grid = S2Grid::new(beta, alpha, lmax).unwrap();
-            let to = ToS2Grid::new(lmax, grid, normalization, &device, DType::F64);
-            let from = FromS2Grid::new(grid, lmax, lmax, normalization, &device, DType::F64);
-            let x = golden.tensor::<2>(&key("x"), &device, DType::F64);
-            let values = to.forward(x.clone());
-            let want = golden.tensor::<3>(&key("grid"), &device, DType::F64);
-            assert_close!(values.clone(), want.reshape(values.dims()), 1e-12, 1e-12);
-            let back = from.forward(values.clone().tanh());
-            assert_close!(
-                back,
-                golden.tensor::<2>(&key("back_tanh"), &device, DType::F64),
-                1e-12,
-                1e-12
-            );
-            assert_close!(from.forward(values), x, 1e-12, 1e-12);
-        }
+    for (dtype, bound) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
+        golden_s2::equals_e3nn(&Device::flex(), dtype, bound);
     }
     assert!(matches!(S2Grid::new(7, 9, 2), Err(NnError::Grid { .. })));
 }
@@ -246,9 +173,8 @@ fn s2_grid_equals_e3nn() {
 #[test]
 fn symmetric_contraction_equals_mace() {
     for case in ["a", "b"] {
-        let golden = Golden::open(&format!("mace_symmetric_contraction_{case}"));
         for dtype in [DType::F64, DType::F32] {
-            golden_nn::contraction(&golden, case, &Device::flex(), dtype);
+            golden_nn::contraction_equals_mace(case, &Device::flex(), dtype);
         }
     }
 }

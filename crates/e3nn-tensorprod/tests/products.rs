@@ -3,13 +3,13 @@
 mod common;
 #[path = "common/golden_products.rs"]
 mod golden_products;
+#[path = "common/golden_symbols.rs"]
+mod golden_symbols;
 
-use burn::tensor::{DType, Device, Tensor};
-use common::Golden;
-use core_tensor::assert_close;
-use e3nn_tensorprod::product::{ConnectionMode, Instruction, InstructionOrder, Norm};
+use burn::tensor::{DType, Device};
+use e3nn_tensorprod::product::{ConnectionMode, Instruction, InstructionOrder};
 use e3nn_tensorprod::{Irreps, ProductPlan, SortOrder, TensorProductConfig};
-use golden_products::{cases, fully_connected, irreps, path, plan, same_numbers};
+use golden_products::{cases, irreps, path, plan, same_numbers};
 use serde_json::Value;
 
 fn integers(value: &Value) -> Vec<usize> {
@@ -85,37 +85,22 @@ fn all_cases_of_e3nn() {
 
 #[test]
 fn the_matrix_of_a_fixed_second_input() {
-    let golden = Golden::open("tensor_products");
-    let device = Device::flex();
-    let layer = fully_connected(["3x0e+2x1o", "2x0e+1x1o", "2x0e+2x1o"])
-        .with_internal_weights(false)
-        .init(&device)
-        .unwrap();
-    let y = golden.tensor::<2>("right.x2", &device, DType::F64);
-    let w = golden.tensor::<1>("right.w", &device, DType::F64);
-    let w: Tensor<2> = w.unsqueeze_dim(0);
-    let want = golden.tensor::<3>("right.out", &device, DType::F64);
-    let got = layer.right_weighted(y.clone(), w.clone());
-    assert_close!(got, want.clone(), 1e-12, 1e-12);
-    let own_rows = w.repeat_dim(0, 3);
-    assert_close!(layer.right_weighted(y, own_rows), want, 1e-12, 1e-12);
+    for (dtype, bound) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
+        golden_products::the_matrix_of_a_fixed_second_input(&Device::flex(), dtype, bound);
+    }
 }
 
 #[test]
-fn norms_of_e3nn() {
-    let golden = Golden::open("nn");
-    for (dtype, bound) in [(DType::F64, 1e-13), (DType::F32, 1e-6)] {
-        let device = Device::flex().autodiff();
-        let norm = Norm::new(&irreps("3x0e+2x1o+1x2e"), false);
-        let x = golden.tensor::<2>("norm.x", &device, dtype).require_grad();
-        let out = norm.forward(x.clone());
-        let want = golden.tensor::<2>("norm.out", &device, dtype);
-        assert_close!(out.clone(), want, bound, bound);
-        // A zero vector is among them: its gradient is 0.
-        let gradient = x.grad(&out.sum().backward()).unwrap();
-        let gradient: Vec<f64> = gradient.into_data().iter::<f64>().collect();
-        assert!(gradient.iter().all(|g| g.is_finite()));
-        assert_eq!(gradient[3..6], [0.0; 3]);
+fn symbols_of_e3nn() {
+    for (dtype, bound) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
+        golden_symbols::products_have_those_of_e3nn(&Device::flex(), dtype, bound);
+    }
+}
+
+#[test]
+fn full_product_of_e3nn_jax() {
+    for (dtype, bound) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
+        golden_products::full_product_of_e3nn_jax(&Device::flex(), dtype, bound);
     }
 }
 

@@ -1,13 +1,15 @@
 //! Radial functions against golden values, high-order differences and autodiff.
 
 mod common;
+#[path = "common/golden_radial.rs"]
+mod golden_radial;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use common::Golden;
 use core_tensor::dual::Dual;
 use core_tensor::testing::{GradCheck, check_gradients};
 use core_tensor::{assert_close, testing::differences};
 use e3nn_tensorprod::radial::*;
+use golden_radial::Settings;
 
 fn column(values: &[f64], dtype: DType) -> Tensor<2> {
     let data = TensorData::new(values.to_vec(), [values.len(), 1]);
@@ -99,47 +101,29 @@ fn catalogue() -> Vec<Function> {
     all
 }
 
+/// The CPU, with bounds for f64 and f32.
+fn on_the_cpu(bounds: [f64; 2]) -> [Settings; 2] {
+    let settings = |(dtype, bound)| Settings {
+        device: Device::flex(),
+        dtype,
+        bound,
+    };
+    [(DType::F64, bounds[0]), (DType::F32, bounds[1])].map(settings)
+}
+
 #[test]
 fn golden_values() {
-    let golden = Golden::open("radial");
-    let r = golden.values("r");
-    let check = |name: &str, r: &[f64], f: &dyn Fn(Tensor<2>) -> Tensor<2>| {
-        let want = golden.values(name);
-        for (dtype, bound) in [(DType::F64, 1e-12), (DType::F32, 4e-6)] {
-            let d = differences(&values(f(column(r, dtype))), &want, bound, bound);
-            assert_eq!(d.worst, None, "{name}, {dtype:?}: {d}");
-        }
-    };
-    for (basis, name) in [
-        (SoftBasis::Gaussian, "gaussian"),
-        (SoftBasis::Cosine, "cosine"),
-        (SoftBasis::SmoothFinite, "smooth_finite"),
-        (SoftBasis::Fourier, "fourier"),
-        (SoftBasis::Bessel, "bessel"),
-    ] {
-        let r = if basis == SoftBasis::Bessel {
-            &r[1..]
-        } else {
-            &r[..]
-        };
-        for (cutoff, suffix) in [(true, "cut"), (false, "nocut")] {
-            check(&format!("{name}_{suffix}"), r, &|r| {
-                soft_one_hot_linspace(r, 0.0, 5.0, 8, basis, cutoff)
-            });
-        }
+    for settings in on_the_cpu([1e-12, 4e-6]) {
+        golden_radial::values_equal_e3nn(&settings);
+        golden_radial::envelope_equals_e3nn_jax(&settings);
     }
-    check("soft_unit_step", &r, &|r| soft_unit_step(r - 2.0));
-    for p in [2, 5, 6, 48] {
-        // The golden values are of the expanded form, which at p = 48 cancels to 1e-12 itself.
-        let want = golden.values(&format!("poly_cutoff_p{p}"));
-        let got = values(polynomial_cutoff(column(&r, DType::F64), 5.0, p));
-        let d = differences(&got, &want, 1e-12, if p == 48 { 1e-11 } else { 1e-12 });
-        assert_eq!(d.worst, None, "p = {p}: {d}");
-    }
-    let mace = |dtype| BesselConfig::mace(5.0, 8).init(&Device::flex(), dtype);
-    check("math_bessel", &r, &|r| mace(r.dtype()).forward(r));
-    // NequIP's is sinc(i x) i, by its own formula.
+}
+
+/// NequIP's is `sinc(i x) i`, by its own formula.
+#[test]
+fn the_bessel_basis_of_nequip() {
     let nequip = BesselConfig::nequip(5.0, 8).init(&Device::flex(), DType::F64);
+    let r: Vec<f64> = (0..27).map(|i| 0.22 * f64::from(i)).collect();
     let got = values(nequip.forward(column(&r, DType::F64)));
     for (i, got) in got.into_iter().enumerate() {
         let (x, f) = (r[i / 8] / 5.0, (i % 8 + 1) as f64);
@@ -147,62 +131,12 @@ fn golden_values() {
         let want = if t == 0.0 { f } else { t.sin() / t * f };
         assert!((got - want).abs() < 1e-13, "{x}, {f}");
     }
-    let golden = Golden::open("e3nn_jax");
-    let x: Vec<f64> = (0..25).map(|i| 1.2 * f64::from(i) / 24.0).collect();
-    let d = differences(
-        &values(poly_envelope(column(&x, DType::F64), 5, 2)),
-        &golden.values("poly_env_5_2"),
-        1e-6,
-        1e-6,
-    );
-    // e3nn-jax solves for its coefficients in f32 there.
-    assert_eq!(d.worst, None, "{d}");
 }
 
 #[test]
 fn golden_values_and_slopes_of_other_packages() {
-    let golden = Golden::open("radial_others");
-    let (r, r0) = (golden.values("r"), golden.values("agnesi_r0"));
-    let agnesi = |transform: AgnesiTransform| -> Box<dyn Fn(Dual<2>) -> Dual<2>> {
-        let r0 = Dual::constant(column(&r0, DType::F64));
-        Box::new(move |r| transform.forward(r, r0.clone()))
-    };
-    let other = AgnesiTransform {
-        q: 2.0,
-        p: 5.0,
-        a: 0.7,
-    };
-    let functions: [Function; 7] = [
-        (
-            "gaussian_0_5_9",
-            Box::new(|r| gaussian_smearing(r, 0.0, 5.0, 9, 1.0)),
-        ),
-        (
-            "gaussian_1_4_20",
-            Box::new(|r| gaussian_smearing(r, 1.0, 4.0, 20, 1.0)),
-        ),
-        (
-            "expnormal_5_50",
-            Box::new(|r| ExpNormal::new(0.0, 5.0, 50).forward(r)),
-        ),
-        (
-            "expnormal_3_8",
-            Box::new(|r| ExpNormal::new(0.0, 3.0, 8).forward(r)),
-        ),
-        ("chebyshev_5_10", Box::new(|r| chebyshev(r, 5.0, 10))),
-        ("agnesi", agnesi(AgnesiTransform::default())),
-        ("agnesi_2_5_07", agnesi(other)),
-    ];
-    let ones = column(&vec![1.0; r.len()], DType::F64);
-    for (name, f) in &functions {
-        let got = f(Dual::new(column(&r, DType::F64), ones.clone()));
-        let slope = got.tangent.expect("a tangent");
-        for (name, got) in [(name.to_string(), got.value), (format!("d_{name}"), slope)] {
-            let want = golden.values(&name);
-            let scale = want.iter().fold(1.0_f64, |m, x| m.max(x.abs()));
-            let d = differences(&values(got), &want, 1e-12, 1e-12 * scale);
-            assert_eq!(d.worst, None, "{name}: {d}");
-        }
+    for settings in on_the_cpu([1e-12, 1e-5]) {
+        golden_radial::values_and_slopes_equal_others(&settings);
     }
 }
 
@@ -316,36 +250,10 @@ fn functions_vanish_to_the_promised_order() {
     assert_eq!(d.worst, None, "{d}");
 }
 
-/// Energies and forces that LAMMPS computed (`golden/make_zbl.py`): rows of distance, charges, energy, force.
 #[test]
 fn zbl_has_the_energies_and_forces_of_lammps() {
-    let golden = Golden::open("zbl");
-    for (case, [inner, outer]) in [
-        ("switched", [3.0, 5.0]),
-        ("narrow", [4.9, 5.0]),
-        ("cut", [5.0, 5.0]),
-    ] {
-        let rows = golden.values(case);
-        let pick = |i: usize| -> Vec<f64> { rows.iter().skip(i).step_by(5).copied().collect() };
-        let zbl = Zbl::new(inner, outer).unwrap();
-        let one = |r: &[f64]| column(&vec![1.0; r.len()], DType::F64);
-        let column_of = |i: usize| column(&pick(i), DType::F64);
-        let r = pick(0);
-        let moved = Dual::new(column(&r, DType::F64), one(&r));
-        let got = zbl.forward(moved, column_of(1), column_of(2));
-        let forces = -got.tangent.expect("a derivative");
-        // Sums of terms far larger than they are: relative to the energy without the switch.
-        let scale = one(&r) * 0.0 + (column_of(1) * column_of(2) * 14.4) / column(&r, DType::F64);
-        let zero = one(&r) * 0.0;
-        let energy = (got.value - column_of(3)) / scale.clone();
-        assert_close!(energy, zero.clone(), 0.0, 1e-14, "{case}: energy");
-        assert_close!(
-            (forces - column_of(4)) / scale,
-            zero,
-            0.0,
-            1e-12,
-            "{case}: force"
-        );
+    for (dtype, bounds) in [(DType::F64, [1e-14, 1e-12]), (DType::F32, [1e-5, 1e-5])] {
+        golden_radial::zbl_equals_lammps(&Device::flex(), dtype, bounds);
     }
     for [inner, outer] in [[2.0, 1.0], [f64::NAN, 1.0], [0.0, 0.0]] {
         assert!(Zbl::new(inner, outer).is_err());

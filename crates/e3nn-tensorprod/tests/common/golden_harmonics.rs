@@ -6,7 +6,7 @@
 )]
 
 use crate::common::Golden;
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, Tensor, s};
 use core_tensor::assert_close;
 use core_tensor::dual::Dual;
 use e3nn_tensorprod::sh::{Normalization, spherical_harmonics, spherical_harmonics_gradient};
@@ -109,5 +109,42 @@ pub fn derivatives_are_those_of_e3nn(device: &Device, dtype: DType, [first, seco
             "hcot",
             second,
         );
+    }
+}
+
+/// Solid harmonics up to `lmax` at the points of the file and their derivatives along an axis, by rows. The bound is relative
+/// to what a component of the degree can be: `√(2l+1)` for values, times `l` for derivatives.
+pub fn are_those_of_sphericart(y: &[f64], slopes: &[f64], axis: usize, lmax: usize, bound: f64) {
+    let golden = Golden::open("sphericart_l30");
+    let (want, gradients) = (golden.values("component_l0_30"), golden.values("grad_xyz"));
+    let (all, dim) = (31 * 31, (lmax + 1) * (lmax + 1));
+    assert_eq!([y.len(), slopes.len()], [want.len() / all * dim; 2]);
+    for (at, (y, slope)) in y.iter().zip(slopes).enumerate() {
+        let (p, i) = (at / dim, at % dim);
+        let l = i.isqrt() as f64;
+        let size = (2.0 * l + 1.0).sqrt();
+        let gap = (y - want[p * all + i]).abs();
+        assert!(
+            gap <= bound * size,
+            "point {p}, component {i}: off by {gap:e}"
+        );
+        let gap = (slope - gradients[(p * 3 + axis) * all + i]).abs();
+        assert!(
+            gap <= bound * size * l.max(1.0),
+            "point {p}, axis {axis}, component {i}: off by {gap:e}"
+        );
+    }
+}
+
+/// The same of tensors, derivatives as tangents.
+pub fn tensors_are_those_of_sphericart(device: &Device, dtype: DType, lmax: usize, bound: f64) {
+    let golden = Golden::open("sphericart_l30");
+    let v: Tensor<2> = golden.tensor("xyz", device, dtype);
+    for axis in 0..3 {
+        let along = v.zeros_like().slice_fill(s![.., axis..axis + 1], 1.0);
+        let y = Dual::new(v.clone(), along);
+        let y = spherical_harmonics(&up_to(lmax), y, false, Normalization::Component);
+        let slopes = values(y.tangent.expect("a tangent"));
+        are_those_of_sphericart(&values(y.value), &slopes, axis, lmax, bound);
     }
 }

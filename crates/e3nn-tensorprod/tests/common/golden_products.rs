@@ -13,7 +13,9 @@ use e3nn_tensorprod::product::{
     Instruction, InstructionOrder, IrrepNormalization, Normalization, PathNormalization,
     TensorSquareConfig, WeightRows,
 };
-use e3nn_tensorprod::{Irrep, Irreps, ProductPlan, SortOrder, TensorProductConfig};
+use e3nn_tensorprod::{
+    Irrep, Irreps, IrrepsTensor, Layout, ProductPlan, SortOrder, TensorProductConfig,
+};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -36,6 +38,8 @@ pub const SMALL: [&str; 3] = [
     "2x0e+1x1o+1x2e",
     "2x0e+3x1o+2x1e+1x2e+1x3o",
 ];
+
+const RIGHT: [&str; 3] = ["3x0e+2x1o", "2x0e+1x1o", "2x0e+2x1o"];
 
 pub fn fully_connected(texts: [&str; 3]) -> TensorProductConfig {
     let [a, b, c] = texts.map(irreps);
@@ -159,7 +163,7 @@ pub fn plan(case: &str) -> Arc<ProductPlan> {
         "full" => TensorProductConfig::full(&irreps("2x0e+1x1o+1x2e"), &irreps("1x0o+2x1o"), None),
         "square_full" => return square(None),
         "square_fc" => return square(Some("2x0e+2x1o+1x2e")),
-        "right" => fully_connected(["3x0e+2x1o", "2x0e+1x1o", "2x0e+2x1o"]),
+        "right" => fully_connected(RIGHT),
         _ => {
             let mode = case
                 .strip_prefix("mode_")
@@ -246,4 +250,61 @@ pub fn cases() -> serde_json::Map<String, Value> {
         .as_object()
         .unwrap()
         .clone()
+}
+
+/// The case `right`: the matrix of a product whose second input is fixed.
+pub fn the_matrix_of_a_fixed_second_input(device: &Device, dtype: DType, bound: f64) {
+    let golden = Golden::open("tensor_products");
+    let layer = fully_connected(RIGHT)
+        .with_internal_weights(false)
+        .init(device)
+        .unwrap();
+    let y = golden.tensor::<2>("right.x2", device, dtype);
+    let w: Tensor<2> = golden
+        .tensor::<1>("right.w", device, dtype)
+        .unsqueeze_dim(0);
+    let want = || golden.tensor::<3>("right.out", device, dtype);
+    let rows = y.dims()[0];
+    let got = layer.right_weighted(y.clone(), w.clone());
+    assert_close!(
+        got,
+        want(),
+        bound,
+        bound,
+        "right, shared weights, {dtype:?}"
+    );
+    let got = layer.right_weighted(y, w.repeat_dim(0, rows));
+    assert_close!(
+        got,
+        want(),
+        bound,
+        bound,
+        "right, weights of each row, {dtype:?}"
+    );
+}
+
+/// e3nn-jax's full product of features in its own order of irreps.
+pub fn full_product_of_e3nn_jax(device: &Device, dtype: DType, bound: f64) {
+    let golden = Golden::open("e3nn_jax");
+    let meta = golden.meta();
+    let list = |name: &str| irreps(meta[name].as_str().unwrap());
+    let features = |name: &str, irreps: Irreps| {
+        IrrepsTensor::new(
+            golden.tensor::<2>(name, device, dtype),
+            irreps,
+            Layout::MulIr,
+        )
+    };
+    let order = SortOrder::ParityFirst;
+    let x = features("x", list("irreps_x")).regroup(order);
+    let y = features("y", list("irreps_y"));
+    let layer = TensorProductConfig::full(x.irreps(), y.irreps(), None)
+        .init(device)
+        .unwrap();
+    let irreps_out = layer.plan().irreps_out().clone();
+    let got = layer.forward(x.into_values(), y.into_values());
+    let got = IrrepsTensor::new(got, irreps_out, Layout::MulIr).regroup(order);
+    assert_eq!(got.irreps(), &list("irreps_tp"));
+    let want = golden.tensor::<2>("tp", device, dtype);
+    assert_close!(got.into_values(), want, bound, bound, "e3nn-jax, {dtype:?}");
 }

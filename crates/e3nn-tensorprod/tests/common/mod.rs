@@ -8,8 +8,37 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use e3nn_tensorprod::rotation::{EulerAngles, Matrix3};
 use safetensors::SafeTensors;
-use safetensors::tensor::Dtype;
+use safetensors::tensor::{Dtype, TensorView};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+
+thread_local! {
+    /// Files and arrays that this thread has read: tests have threads of their own.
+    static READ: RefCell<BTreeSet<(String, String)>> = RefCell::default();
+}
+
+/// Names of all golden files, sorted.
+pub fn files() -> Vec<String> {
+    let entries = std::fs::read_dir(folder()).expect("the folder of golden files");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let arrays = paths.filter(|path| path.extension().is_some_and(|e| e == "safetensors"));
+    let names = arrays.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
+/// Arrays of a file, if they have any entries, that this thread has not read.
+pub fn unread(file: &str) -> Vec<String> {
+    let golden = Golden::open(file);
+    let mut names = golden.names();
+    names.retain(|name| !golden.shape(name).contains(&0));
+    READ.with_borrow(|read| {
+        names.retain(|name| !read.contains(&(file.to_owned(), name.clone())));
+    });
+    names
+}
 
 /// Three angles of a golden file.
 pub fn angles(a: &[f64]) -> EulerAngles {
@@ -57,9 +86,27 @@ impl Golden {
         Self::index()["files"][&self.name]["meta"].clone()
     }
 
-    /// The file itself.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// The file itself with its floats, which are f64, in that dtype; without its integers in f32.
+    pub fn bytes(&self, dtype: DType) -> Vec<u8> {
+        if dtype == DType::F64 {
+            return self.bytes.clone();
+        }
+        assert_eq!(dtype, DType::F32);
+        let file = self.file();
+        let mut arrays = BTreeMap::new();
+        for name in self.names() {
+            let view = file.tensor(&name).unwrap();
+            if view.dtype() == Dtype::F64 {
+                let values = self.numbers(&name).into_iter();
+                let bytes: Vec<u8> = values.flat_map(|x| (x as f32).to_le_bytes()).collect();
+                arrays.insert(name, (view.shape().to_vec(), bytes));
+            }
+        }
+        let views = arrays.iter().map(|(name, (shape, bytes))| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+            (name, view.expect("a view"))
+        });
+        safetensors::serialize(views, None).expect("a safetensors file")
     }
 
     fn file(&self) -> SafeTensors<'_> {
@@ -84,6 +131,16 @@ impl Golden {
 
     /// The values of an array of floats.
     pub fn values(&self, name: &str) -> Vec<f64> {
+        self.note(name);
+        self.numbers(name)
+    }
+
+    fn note(&self, name: &str) {
+        let place = (self.name.clone(), name.to_owned());
+        READ.with_borrow_mut(|read| read.insert(place));
+    }
+
+    fn numbers(&self, name: &str) -> Vec<f64> {
         let file = self.file();
         let view = file.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}"));
         let bytes = view.data();
@@ -104,6 +161,7 @@ impl Golden {
 
     /// The values of an array of whole numbers.
     pub fn integers(&self, name: &str) -> Vec<i64> {
+        self.note(name);
         let file = self.file();
         let view = file.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(view.dtype(), Dtype::I64, "{name}");

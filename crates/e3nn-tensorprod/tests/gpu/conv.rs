@@ -1,7 +1,7 @@
 //! The fused convolution in f32 against its reference in f64 on the CPU.
 
 use crate::convolution::{self, ALL, Case, NONE, Random, paths, read};
-use crate::{device, golden_forces};
+use crate::device;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use core_tensor::assert_close;
 use core_tensor::dual::Dual;
@@ -334,15 +334,4 @@ fn same_bits_in_every_run() {
         limit_panels(usize::MAX);
         assert_eq!(first, again, "panels of {bytes} bytes");
     }
-}
-
-#[test]
-fn energy_forces_and_gradient_of_their_loss() {
-    let bounds = golden_forces::Bounds {
-        values: 1e-5,
-        forces: 1e-5,
-        gradients: 1e-5,
-        absolute: 1e-5,
-    };
-    golden_forces::check(&device(), DType::F32, bounds);
 }

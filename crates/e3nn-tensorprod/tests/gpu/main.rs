@@ -4,6 +4,7 @@
 //! any Vulkan driver, also on a software one.
 #![cfg(all(
     feature = "flex",
+    feature = "import",
     any(feature = "wgpu", feature = "vulkan", feature = "cuda")
 ))]
 
@@ -14,16 +15,30 @@ mod conv;
 mod convolution;
 mod equivariance;
 mod golden;
+#[path = "../common/golden_batch_norm.rs"]
+mod golden_batch_norm;
 #[path = "../common/golden_forces.rs"]
 mod golden_forces;
 #[path = "../common/golden_harmonics.rs"]
 mod golden_harmonics;
+#[path = "../common/golden_import.rs"]
+mod golden_import;
 #[path = "../common/golden_linear.rs"]
 mod golden_linear;
 #[path = "../common/golden_nn.rs"]
 mod golden_nn;
 #[path = "../common/golden_products.rs"]
 mod golden_products;
+#[path = "../common/golden_radial.rs"]
+mod golden_radial;
+#[path = "../common/golden_s2.rs"]
+mod golden_s2;
+#[path = "../common/golden_symbols.rs"]
+mod golden_symbols;
+#[path = "../common/golden_weights.rs"]
+mod golden_weights;
+#[path = "../common/golden_wigner.rs"]
+mod golden_wigner;
 mod harmonics;
 mod products;
 #[path = "../common/random.rs"]
