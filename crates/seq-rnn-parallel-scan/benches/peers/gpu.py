@@ -100,7 +100,7 @@ if triton is not None:
 class Triton(torch.autograd.Function):
     """The linear scan of two tensors, or minGRU from one of packed pre-activations."""
 
-    CONFIGS = [dict(BT=bt, BC=bc, num_warps=w) for bt, bc, w in ((64, 32, 4), (128, 16, 4), (32, 64, 4), (256, 16, 8))]
+    CONFIGS = [dict(BT=bt, BC=bc, num_warps=w) for bt, bc, w in ((64, 32, 4), (32, 64, 4), (256, 16, 8))]
     config = CONFIGS[0]
 
     @staticmethod
