@@ -231,7 +231,7 @@ class Bench:
             torch.cuda.synchronize()
 
     def seconds(self, call):
-        """Median of single calls after a warm-up, as many as take a quarter of a second, three to thirty; long ones once."""
+        """Median of single calls after a warm-up, as many as take a tenth of a second, three to twenty; long ones once."""
         for _ in range(2):
             self.sync()
             start = time.perf_counter()
@@ -242,7 +242,7 @@ class Bench:
                 return once
         if once > 0.5 or self.options.tiny:
             return once
-        rounds = max(3, min(30, int(0.25 / once)))
+        rounds = max(3, min(20, int(0.1 / once)))
         if not self.cuda:
             times = []
             for _ in range(rounds):
