@@ -9,6 +9,7 @@ mod files;
 pub mod force;
 pub mod graph;
 mod modules;
+pub mod product;
 #[cfg(feature = "resume")]
 pub mod resume;
 #[cfg(feature = "safetensors")]

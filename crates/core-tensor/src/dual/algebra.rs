@@ -1,18 +1,19 @@
 //! Products of matrices and the norm of vectors.
 
 use super::Dual;
+use crate::product;
 use burn::tensor::Tensor;
 
 impl<const D: usize> Dual<D> {
-    /// Product of matrices over the last two axes; leading axes broadcast.
+    /// Product of matrices over the last two axes, by [`matmul`](product::matmul): no factor is rounded. Leading axes broadcast.
     ///
     /// # Panics
     /// If inner sizes differ.
     pub fn matmul(self, other: impl Into<Self>) -> Self {
-        self.bilinear(other.into(), Tensor::matmul)
+        self.bilinear(other.into(), product::matmul)
     }
 
-    /// `x W + b` over the last axis, with parameters, which have no tangent: `(x W + b, ẋ W)`.
+    /// `x W + b` over the last axis, with parameters, which have no tangent: `(x W + b, ẋ W)`. No factor is rounded.
     ///
     /// # Shapes
     /// - `weight`: `[inputs, outputs]`, as in Burn's `Linear`
@@ -32,7 +33,7 @@ impl<const D: usize> Dual<D> {
         dims[D - 1] = outputs;
         let product = self.linear(|x| {
             let x: Tensor<2> = x.reshape([rows, inputs]);
-            x.matmul(weight.clone()).reshape(dims)
+            product::matmul(x, weight.clone()).reshape(dims)
         });
         match bias {
             None => product,

@@ -7,6 +7,7 @@ use crate::Layout;
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 use core_tensor::dual::{Dual, Value, sum};
 use core_tensor::graph::Graph;
+use core_tensor::product::matmul;
 
 /// As [`convolve`](super::convolve).
 ///
@@ -35,7 +36,7 @@ pub(super) fn run(
 ) -> Dual<2> {
     let w = match (weights.weighting, weights.matrix) {
         (Weighting::Product, Some(matrix)) => {
-            weights.w.linear(|hidden| hidden.matmul(matrix.clone()))
+            weights.w.linear(|hidden| matmul(hidden, matrix.clone()))
         }
         (Weighting::Spline(knots), Some(rows)) => RadialTable { rows, knots }.evaluate(weights.w),
         _ => weights.w,
@@ -81,7 +82,7 @@ fn plain(x: Tensor<2>, y: Tensor<2>, w: Tensor<2>, paths: &Paths, graph: &Graph)
         };
         let harmonic = y.clone().narrow(1, path.harmonic, n2);
         let pairs = block.reshape([edges, mul, n1, 1]) * harmonic.reshape([edges, 1, 1, n2]);
-        let product = pairs.reshape([edges * mul, n1 * n2]).matmul(dense);
+        let product = matmul(pairs.reshape([edges * mul, n1 * n2]), dense);
         let weights = w.clone().narrow(1, path.weight, mul);
         let message = product.reshape([edges, mul, n3]) * weights.reshape([edges, mul, 1]);
         // A column of the output at a time would be slow; places of channels and components are two strides.

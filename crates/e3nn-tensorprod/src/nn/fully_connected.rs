@@ -5,6 +5,7 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 use core_tensor::dual::{Dual, Value};
+use core_tensor::product::matmul;
 
 /// Configuration of a [`FullyConnectedNet`].
 #[derive(Config, Debug)]
@@ -126,7 +127,7 @@ impl FullyConnectedNet {
                 features == inputs,
                 "FullyConnectedNet: layer {n}: expected [batch, {inputs}], got a last axis of {features}"
             );
-            let y = x.linear(|x: Tensor<2>| x.matmul(weight.val())) * self.scale(n);
+            let y = x.linear(|x: Tensor<2>| matmul(x, weight.val())) * self.scale(n);
             if n < last {
                 self.function.apply(y, self.moment)
             } else if self.out_act {

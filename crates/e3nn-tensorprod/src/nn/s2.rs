@@ -7,6 +7,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use core_tensor::dual::{Dual, Value};
+use core_tensor::product::matmul;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
@@ -145,7 +146,7 @@ impl ToS2Grid {
     /// If the last axis has another size.
     pub fn forward<V: Value<2>>(&self, x: V) -> V {
         let x: Dual<2> = x.into();
-        V::from_dual(x.linear(|x: Tensor<2>| x.matmul(self.matrix.clone())))
+        V::from_dual(x.linear(|x: Tensor<2>| matmul(x, self.matrix.clone())))
     }
 }
 
@@ -188,7 +189,7 @@ impl FromS2Grid {
     /// If the last axis has another size.
     pub fn forward<V: Value<2>>(&self, x: V) -> V {
         let x: Dual<2> = x.into();
-        V::from_dual(x.linear(|x: Tensor<2>| x.matmul(self.matrix.clone())))
+        V::from_dual(x.linear(|x: Tensor<2>| matmul(x, self.matrix.clone())))
     }
 }
 

@@ -7,6 +7,7 @@ use burn::tensor::{DType, Device, Tensor, s};
 use core_tensor::assert_close;
 use core_tensor::dual::Dual;
 use core_tensor::graph::{End, Graph, gather};
+use core_tensor::product::matmul;
 use e3nn_tensorprod::{Convolution, ConvolutionConfig};
 
 // Burn takes the gradient of a division by a number in f32: numbers multiply here.
@@ -66,13 +67,13 @@ impl Model {
         let r = vectors.clone().square().sum_dim(1).sqrt();
         let y = harmonics(vectors / r.clone());
         let hidden =
-            (basis(r).linear(|t| t.matmul(w1.clone())) * (1.0 / (BASIS as f64).sqrt())).silu();
+            (basis(r).linear(|t| matmul(t, w1.clone())) * (1.0 / (BASIS as f64).sqrt())).silu();
         let hidden = hidden * (SILU / 16.0_f64.sqrt());
         let x = Dual::constant(feat);
         let sums = if self.fused {
             self.conv.forward_radial(x, y, hidden, w2, &self.graph)
         } else {
-            let w = hidden.linear(|h| h.matmul(w2.clone()));
+            let w = hidden.linear(|h| matmul(h, w2.clone()));
             self.conv.forward(x, y, w, &self.graph)
         };
         let sums = sums * (1.0 / (self.graph.edges() as f64).sqrt());
@@ -105,7 +106,7 @@ impl Model {
                 .slice(s![.., range])
                 .reshape([rows, n, dim])
                 .swap_dims(1, 2);
-            let y = x.reshape([rows * dim, n]).matmul(w) * (1.0 / (n as f64).sqrt());
+            let y = matmul(x.reshape([rows * dim, n]), w) * (1.0 / (n as f64).sqrt());
             y.reshape([rows, dim, out])
                 .swap_dims(1, 2)
                 .reshape([rows, out * dim])

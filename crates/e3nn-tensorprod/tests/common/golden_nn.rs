@@ -10,6 +10,7 @@ use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use core_tensor::assert_close;
 use core_tensor::dual::Dual;
+use core_tensor::product::matmul;
 use e3nn_tensorprod::Irreps;
 use e3nn_tensorprod::nn::*;
 use e3nn_tensorprod::product::Norm;
@@ -110,7 +111,7 @@ pub fn layers_equal_e3nn(device: &Device, dtype: DType) {
     }
     check_case(&golden, "fcn.", device, dtype, &|x| net.forward(x));
     let x: Tensor<2> = golden.tensor("fcn.x", &tracked, dtype);
-    let by_parts = net.hidden(x.clone()).matmul(net.weights[2].val());
+    let by_parts = matmul(net.hidden(x.clone()), net.weights[2].val());
     assert_close!(by_parts, net.forward(x), 1e-6, 1e-6);
 
     let mut activation = NormActivationConfig::new(irreps("3x0e+2x1o"), ScalarFunction::Sigmoid)

@@ -5,6 +5,7 @@ use crate::device;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use core_tensor::assert_close;
 use core_tensor::dual::Dual;
+use core_tensor::product::matmul;
 use e3nn_tensorprod::conv::{
     RadialTable, convolve_radial, convolve_spline, limit_panels, reference,
 };
@@ -251,7 +252,7 @@ fn radial_product_matches_the_reference() {
             if fused {
                 convolve_radial(x, y, h, matrix, &paths, &graph)
             } else {
-                let w = h.linear(|h| h.matmul(matrix.clone()));
+                let w = h.linear(|h| matmul(h, matrix.clone()));
                 reference::convolve(x, y, w, &paths, &graph)
             }
         };

@@ -2,6 +2,7 @@
 
 use crate::device;
 use burn::tensor::{DType, Tensor};
+use core_tensor::product::matmul;
 use e3nn_tensorprod::nn::{GateConfig, ScalarFunction};
 use e3nn_tensorprod::product::InstructionOrder;
 use e3nn_tensorprod::rotation::edge_frame;
@@ -74,8 +75,8 @@ fn frames() {
             let [rows, n, _] = d.dims();
             let block = x[0].clone().narrow(1, at, n).reshape([rows, n, 1]);
             at += n;
-            let turned = d.clone().matmul(block).narrow(1, l, 1);
-            let back = d.narrow(1, l, 1).swap_dims(1, 2).matmul(turned);
+            let turned = matmul(d.clone(), block).narrow(1, l, 1);
+            let back = matmul(d.narrow(1, l, 1).swap_dims(1, 2), turned);
             back.reshape([rows, n])
         });
         vec![Tensor::cat(blocks.collect(), 1)]

@@ -1,6 +1,6 @@
 //! Matrices on the device: views of parts of them, and Burn's own product.
 
-use super::CubeTensor;
+use super::{CubeTensor, rounds, unrounded};
 use burn::tensor::DType;
 use burn_cubecl::kernel::{cast, matmul, slice};
 use core::ops::Range;
@@ -46,9 +46,16 @@ pub fn transposed(mut x: CubeTensor) -> CubeTensor {
 /// `a · b` into `out`, whose dtype may be wider than theirs: Burn's product, autotuned where Burn's feature `autotune`
 /// is on, on the matrix units that the device has.
 ///
+/// Factors in f32 are never rounded. Burn's own product takes the matrix units for them too, where they round both factors to
+/// TF32, ten bits of fraction; here such a device multiplies outside of them. Half-precision factors lose nothing there.
+///
 /// # Panics
 /// If the shapes disagree, or if no product of these dtypes runs on the device.
 pub fn product(a: CubeTensor, b: CubeTensor, out: CubeTensor) {
+    let empty = [&a, &b].into_iter().any(|x| x.meta.num_elements() == 0);
+    if a.dtype == DType::F32 && rounds(&a.client) && !empty {
+        return unrounded(a, b, out);
+    }
     let dtype = out.dtype;
     matmul::matmul(a, b, Some(out), Default::default(), dtype)
         .unwrap_or_else(|e| panic!("product: {e:?}"));

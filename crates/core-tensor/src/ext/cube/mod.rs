@@ -6,12 +6,14 @@
 
 pub mod math;
 mod matrix;
+mod unrounded;
 
 pub use burn::backend::cubecl::dtype_to_storage_type;
 pub use burn_cubecl::kernel::into_contiguous;
 pub use burn_cubecl::tensor::CubeTensor;
 pub use burn_cubecl::{CubeBackend, CubeDevice};
 pub use matrix::{block, block_mut, converted, product, transposed};
+pub use unrounded::{rounds, unrounded};
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, Shape};
@@ -26,6 +28,15 @@ use std::sync::Mutex;
 pub fn runs_on(device: &Device) -> bool {
     let device = device.clone().without_autodiff();
     matches!(device.as_dispatch(), DispatchDevice::Cube(_))
+}
+
+/// Whether [`Tensor::matmul`](burn::tensor::Tensor::matmul) on a device rounds factors in `f32` to TF32: [`rounds`] of its client.
+pub fn rounds_products(device: &Device) -> bool {
+    let device = device.clone().without_autodiff();
+    match device.as_dispatch() {
+        DispatchDevice::Cube(device) => rounds(&device.client()),
+        _ => false,
+    }
 }
 
 /// A new contiguous tensor for the output of a kernel, which writes every element: whatever memory
@@ -80,6 +91,15 @@ pub fn contiguous_rows(x: CubeTensor) -> CubeTensor {
         x
     } else {
         into_contiguous(x)
+    }
+}
+
+/// A tensor whose strides are those of its values: itself, unless it is stored in tiles.
+pub fn untiled(x: CubeTensor) -> CubeTensor {
+    if x.meta.is_tiled() {
+        into_contiguous(x)
+    } else {
+        x
     }
 }
 

@@ -10,6 +10,7 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use core_tensor::dual::{Dual, Value};
+use core_tensor::product::matmul;
 use std::collections::BTreeMap;
 
 /// Configuration of a [`SymmetricContraction`].
@@ -181,7 +182,7 @@ impl Contraction {
         let weights = weights.val().select(0, elements.clone()).swap_dims(1, 2);
         let weights = weights.reshape([batch, channels, 1, paths]);
         Some(monomials.clone().linear(|m: Tensor<3>| {
-            let coupled = m.reshape([batch * channels, count]).matmul(basis.clone());
+            let coupled = matmul(m.reshape([batch * channels, count]), basis.clone());
             let coupled = coupled.reshape([batch, channels, dim, paths]);
             (coupled * weights.clone())
                 .sum_dim(3)

@@ -3,6 +3,7 @@
 use crate::product::{ConnectionMode, Path, ProductPlan, WeightRows};
 use burn::tensor::{Int, Tensor, TensorData};
 use core_tensor::ext::zeros;
+use core_tensor::product::matmul;
 
 /// As [`tensor_product`](super::tensor_product), path by path with all of `Z_uvk = Σ_ij C_ijk x_ui y_vj` in memory.
 ///
@@ -57,7 +58,7 @@ fn one(path: &Path, x: &Tensor<2>, y: &Tensor<2>, w: Option<&Tensor<2>>) -> Tens
     let products = x.reshape([batch, m1, 1, d1, 1]) * y.reshape([batch, 1, m2, 1, d2]);
     let symbols = TensorData::new(path.symbols(), [d1 * d2, d3]);
     let symbols = Tensor::<2>::from_data(symbols, (&device, dtype));
-    let z = products.reshape([batch * m1 * m2, d1 * d2]).matmul(symbols);
+    let z = matmul(products.reshape([batch * m1 * m2, d1 * d2]), symbols);
     // Rows of Z for the pairs (u, v) of the path, in the order of its weights.
     let pairs: Vec<usize> = match path.instruction.mode {
         ConnectionMode::Uvw | ConnectionMode::Uvu | ConnectionMode::Uvv | ConnectionMode::Uvuv => {
@@ -84,7 +85,7 @@ fn one(path: &Path, x: &Tensor<2>, y: &Tensor<2>, w: Option<&Tensor<2>>) -> Tens
     };
     let out: Tensor<3> = match path.instruction.mode {
         ConnectionMode::Uvw | ConnectionMode::Uuw | ConnectionMode::UvwTriangle => match weights {
-            Some(w) => w.swap_dims(1, 2).matmul(z),
+            Some(w) => matmul(w.swap_dims(1, 2), z),
             None => z.sum_dim(1),
         },
         ConnectionMode::Uvu => {

@@ -4,6 +4,7 @@ use super::{Form, Mix, PathForm, Slot, Spread, wigner_offset};
 use crate::so2::FrameLayout;
 use crate::tensor::{IrrepsTensor, Layout};
 use burn::tensor::{Int, Tensor, TensorData};
+use core_tensor::product::matmul;
 
 /// What [`trilinear`](super::trilinear) computes, for the slots that layers ask for: outputs, and features rotated back.
 ///
@@ -135,7 +136,7 @@ fn mixed(mix: &Mix, x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
             .clone()
             .select(1, places(at.collect(), &w))
             .reshape([k, n]);
-        let y = x.clone().narrow(1, term.inputs.start, k).matmul(w);
+        let y = matmul(x.clone().narrow(1, term.inputs.start, k), w);
         out.add(term.outputs.start, if term.negative { -y } else { y });
     }
     out.join(edges, mix.outputs, &x)
@@ -155,7 +156,7 @@ fn paths(form: &PathForm, x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
             let y = match &w {
                 Some(w) if term.mixes => {
                     let w = w.clone().reshape([edges, copies, n]);
-                    x.reshape([edges, 1, copies]).matmul(w).reshape([edges, n])
+                    matmul(x.reshape([edges, 1, copies]), w).reshape([edges, n])
                 }
                 Some(w) => x * w.clone(),
                 None => x,

@@ -3,6 +3,7 @@
 use super::{Step, X, Y, Z};
 use crate::rotation::constant;
 use burn::tensor::Tensor;
+use core_tensor::product::matmul;
 
 /// What [`advance`](super::advance) computes, on any device.
 pub(crate) fn advance(step: &Step, d: Tensor<3>, r: Tensor<3>) -> Tensor<3> {
@@ -35,5 +36,5 @@ pub(crate) fn advance(step: &Step, d: Tensor<3>, r: Tensor<3>) -> Tensor<3> {
         1,
     );
     let flat: Tensor<2> = products.reshape([batch * (n + 2), 3 * n]);
-    flat.matmul(symbols).reshape([batch, n + 2, n + 2]) * scale
+    matmul(flat, symbols).reshape([batch, n + 2, n + 2]) * scale
 }

@@ -1,30 +1,14 @@
-//! The graph kernels on a GPU against the reference, which runs in f64 on the CPU on the same numbers.
-//!
-//! `cargo test -p core-tensor --features wgpu,testing --test gpu` runs on any Vulkan driver, also on a software one.
-#![cfg(all(
-    feature = "testing",
-    feature = "flex",
-    any(feature = "wgpu", feature = "vulkan", feature = "cuda")
-))]
+//! The graph kernels against the reference, which runs in f64 on the CPU on the same numbers.
 
-#[path = "common/graphs.rs"]
-mod graphs;
-
+use crate::device;
+use crate::graphs::{
+    ENDS, Inputs, OPS, build, edges, graphs as all_graphs, matrix, random, values,
+};
 use burn::tensor::{DType, Device, Tensor};
 use core_tensor::assert_close;
 use core_tensor::dual::Dual;
 use core_tensor::ext::Dispatch;
 use core_tensor::graph::{Call, End, GraphBackend, gather, segment_softmax, segment_sum};
-use core_tensor::testing::{PoisonGuard, gpu_device, poison_outputs};
-use graphs::{ENDS, Inputs, OPS, build, edges, graphs as all_graphs, matrix, random, values};
-use std::sync::OnceLock;
-
-/// The device under test; outputs of kernels start as NaN in the whole program.
-fn device() -> Device {
-    static POISON: OnceLock<PoisonGuard> = OnceLock::new();
-    POISON.get_or_init(poison_outputs);
-    gpu_device()
-}
 
 #[test]
 fn values_and_gradients_agree_with_the_reference() {
