@@ -31,10 +31,10 @@ use std::sync::Arc;
 /// assert_eq!(all.block(2, -1), Some(24..28));
 /// assert_eq!(FrameLayout::new(&irreps!("4x0e+4x1e+4x2e"), Some(1)).dim(), 28);
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct FrameLayout(Arc<Inner>);
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 struct Inner {
     irreps: Irreps,
     layout: Layout,
@@ -46,6 +46,20 @@ struct Inner {
     starts: Vec<usize>,
     /// Of each block and order, where it begins among the columns of one sign.
     channels: Vec<Vec<usize>>,
+    /// Where what lies, on GPUs.
+    #[cfg(feature = "cube")]
+    uploads: super::op::Uploads,
+}
+
+impl PartialEq for FrameLayout {
+    fn eq(&self, other: &Self) -> bool {
+        // The rest follows from these.
+        let [a, b] = [&self.0, &other.0];
+        a.widths.len() == b.widths.len()
+            && a.irreps == b.irreps
+            && a.layout == b.layout
+            && a.sequence == b.sequence
+    }
 }
 
 impl FrameLayout {
@@ -93,6 +107,8 @@ impl FrameLayout {
             widths,
             starts,
             channels,
+            #[cfg(feature = "cube")]
+            uploads: Default::default(),
         }))
     }
 
@@ -150,6 +166,12 @@ impl FrameLayout {
     /// Blocks in the order in which they lie within an order.
     pub(crate) fn sequence(&self) -> &[usize] {
         &self.0.sequence
+    }
+
+    /// Where what lies, on GPUs.
+    #[cfg(feature = "cube")]
+    pub(super) fn uploads(&self) -> &super::op::Uploads {
+        &self.0.uploads
     }
 
     /// Number of factors that [`modulate`](Self::modulate) takes: the columns of all orders `m ≥ 0`.

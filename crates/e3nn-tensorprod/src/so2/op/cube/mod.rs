@@ -1,0 +1,43 @@
+//! GPU kernels: one CubeCL source for CUDA, ROCm, Metal, Vulkan and WebGPU. Matrices that all edges share are products of
+//! tiles ([`mix`]), everything else is one kernel over tables ([`walk`]) that say for [`rotate`], [`paths`] and [`spread`] what a
+//! value is the sum of. Every sum has one owner and a fixed order, without atomics: the same bits in every run.
+
+mod mix;
+mod paths;
+mod rotate;
+mod spread;
+mod walk;
+
+use super::{Form, FrameBackend, Slot, Spec};
+use core_tensor::ext::FloatTensor;
+use core_tensor::ext::cube::{CubeBackend, into_contiguous};
+
+/// Tables of a form on devices, by what is computed; of rotations also by the largest degree of the matrices.
+pub(crate) type Uploads = crate::cube::Uploads<(Slot, usize), walk::Layout>;
+
+/// Tables of matrices on devices, by what is computed and the columns of a tile.
+pub(crate) type MixUploads = crate::cube::Uploads<(Slot, usize), mix::Layout>;
+
+impl FrameBackend for CubeBackend {
+    fn frame_form(a: FloatTensor<Self>, b: FloatTensor<Self>, spec: Spec) -> FloatTensor<Self> {
+        let operands = [a, b].map(into_contiguous);
+        let slot = spec.slot;
+        let beside = &operands[0];
+        let tables = match &spec.form {
+            Form::Mix(mix) => return mix::run(mix, &spec, &operands),
+            Form::Rotate { layout, lmax } => {
+                let make = || rotate::table(layout, *lmax, slot).finish();
+                layout.uploads().get((slot, *lmax), beside, make)
+            }
+            Form::Paths(form) => {
+                let make = || paths::table(form, slot).finish();
+                form.uploads.get((slot, 0), beside, make)
+            }
+            Form::Spread(spread) => {
+                let make = || spread::table(spread, slot).finish();
+                spread.uploads.get((slot, 0), beside, make)
+            }
+        };
+        walk::run(&spec, &tables, operands)
+    }
+}
