@@ -7,7 +7,7 @@
 //!
 //! A cube makes a [`Tile`].
 
-use crate::cube::tile::{DEPTH, EACH, ROWS, Tile, units};
+use crate::cube::tile::{ACROSS, DEPTH, ROWS, Tile, down, units};
 use crate::product::op::Slot;
 use cubecl::prelude::*;
 
@@ -219,11 +219,11 @@ pub(super) fn multiply<F: Float>(
     }
 
     #[unroll]
-    for i in 0..EACH {
+    for i in 0..comptime!(down(columns)) {
         #[unroll]
-        for j in 0..EACH {
-            let line = row_tile + tile.row + i;
-            let copy = column_tile + tile.column + j;
+        for j in 0..ACROSS {
+            let line = row_tile + tile.row(i);
+            let copy = column_tile + tile.column(j);
             if line < height && copy < blocks.copies {
                 let sum = tile.value(i, j);
                 if comptime!(form.weights()) {

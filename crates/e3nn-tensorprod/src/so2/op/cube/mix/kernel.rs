@@ -2,7 +2,7 @@
 
 use super::super::super::Slot;
 use super::{PRODUCT, TILE};
-use crate::cube::tile::{DEPTH, EACH, ROWS, Tile, units};
+use crate::cube::tile::{ACROSS, DEPTH, ROWS, Tile, down, units};
 use cubecl::prelude::*;
 
 /// What a kernel is compiled for.
@@ -126,11 +126,11 @@ pub(super) fn multiply<F: Float>(
     }
 
     #[unroll]
-    for i in 0..EACH {
+    for i in 0..comptime!(down(form.columns)) {
         #[unroll]
-        for j in 0..EACH {
-            let row = row_tile + tile.row + i;
-            let column = column_tile + tile.column + j;
+        for j in 0..ACROSS {
+            let row = row_tile + tile.row(i);
+            let column = column_tile + tile.column(j);
             if row < height && column < width {
                 out[out_at + row * out_stride + column] = tile.value(i, j);
             }
