@@ -48,7 +48,7 @@ struct Inner {
     channels: Vec<Vec<usize>>,
     /// Where what lies, on GPUs.
     #[cfg(feature = "cube")]
-    uploads: super::op::Uploads,
+    uploads: super::op::FrameUploads,
 }
 
 impl PartialEq for FrameLayout {
@@ -170,7 +170,7 @@ impl FrameLayout {
 
     /// Where what lies, on GPUs.
     #[cfg(feature = "cube")]
-    pub(super) fn uploads(&self) -> &super::op::Uploads {
+    pub(super) fn uploads(&self) -> &super::op::FrameUploads {
         &self.0.uploads
     }
 

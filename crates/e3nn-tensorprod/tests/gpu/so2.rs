@@ -52,6 +52,43 @@ fn f64() {
     forms_agree(65, DType::F64, [1e-13, 1e-13]);
 }
 
+/// Rows of features beyond what shared memory holds, cut within blocks.
+#[test]
+fn wide_features() {
+    let features = irreps!("3x0e+700x1o+1x2e+130x6e+257x0o");
+    for layout in [Layout::MulIr, Layout::IrMul] {
+        for mmax in [None, Some(2)] {
+            let layout = FrameLayout::new(&features, mmax).with_layout(layout);
+            let run = |device: &Device, dtype| {
+                let device = device.clone().autodiff();
+                let mut random = Random::new(3);
+                let edges = 3;
+                let on = |t: Tensor<2>| Tensor::<2>::from_data(t.into_data(), (&device, dtype));
+                let x = on(random.tensor([edges, features.dim()], DType::F32)).require_grad();
+                let v = on(random.vectors(edges, DType::F32)).require_grad();
+                let y = on(random.tensor([edges, layout.dim()], DType::F32)).require_grad();
+                let frames = EdgeFrames::new(v.clone(), 6);
+                let local = frames.rotate(x.clone(), &layout);
+                let back = frames.rotate_back(y.clone(), &layout);
+                let loss = (local.clone() * y.clone()).sum() + (back.clone() * x.clone()).sum();
+                let grads = loss.backward();
+                let leaves = [x, v, y].map(|t| t.grad(&grads).expect("a gradient"));
+                [local, back]
+                    .into_iter()
+                    .chain(leaves)
+                    .map(read)
+                    .collect::<Vec<_>>()
+            };
+            let (got, want) = (run(&device(), DType::F32), run(&Device::flex(), DType::F64));
+            for (i, (got, want)) in got.into_iter().zip(want).enumerate() {
+                let scale = want.iter::<f64>().fold(1.0_f64, |m, x| m.max(x.abs()));
+                let what = format!("{:?}, mmax {mmax:?}, result {i}", layout.layout());
+                assert_close!(got, want, 0.0, PRODUCTS * scale, "{what}");
+            }
+        }
+    }
+}
+
 fn case(config: EdgeProductConfig, edges: usize, per_edge: bool) -> Case {
     Case::of(config, edges, per_edge, 5, DType::F32)
 }

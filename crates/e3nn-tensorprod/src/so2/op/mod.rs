@@ -26,7 +26,7 @@ mod spread;
 mod testing;
 
 #[cfg(feature = "cube")]
-pub(crate) use cube::Uploads;
+pub(crate) use cube::FrameUploads;
 pub(crate) use mix::{Mix, Term};
 pub(crate) use paths::{Contact, PathForm, PathTerm};
 pub(crate) use spread::{Entry, Spread};

@@ -1,11 +1,12 @@
 //! GPU kernels: one CubeCL source for CUDA, ROCm, Metal, Vulkan and WebGPU. Matrices that all edges share are products of
 //! tiles ([`mix`]), everything else is one kernel over tables ([`walk`]) that say for [`rotate`], [`paths`] and [`spread`] what a
-//! value is the sum of. Every sum has one owner and a fixed order, without atomics: the same bits in every run.
+//! value is the sum of; but features that lie copy after copy go into frames through shared memory ([`staged`]). Every sum has one owner and a fixed order, without atomics: the same bits in every run.
 
 mod mix;
 mod paths;
 mod rotate;
 mod spread;
+mod staged;
 mod walk;
 
 use super::{Form, FrameBackend, Slot, Spec};
@@ -14,6 +15,13 @@ use core_tensor::ext::cube::{CubeBackend, into_contiguous};
 
 /// Tables of a form on devices, by what is computed; of rotations also by the largest degree of the matrices.
 pub(crate) type Uploads = crate::cube::Uploads<(Slot, usize), walk::Layout>;
+
+/// Tables of a layout of features on devices.
+#[derive(Debug, Default)]
+pub(crate) struct FrameUploads {
+    walked: Uploads,
+    staged: crate::cube::Uploads<(), staged::Layout>,
+}
 
 /// Tables of matrices on devices, by what is computed and the columns of a tile.
 pub(crate) type MixUploads = crate::cube::Uploads<(Slot, usize), mix::Layout>;
@@ -25,9 +33,14 @@ impl FrameBackend for CubeBackend {
         let beside = &operands[0];
         let tables = match &spec.form {
             Form::Mix(mix) => return mix::run(mix, &spec, &operands),
+            Form::Rotate { layout, .. } if staged::takes(layout, slot) => {
+                let uploads = &layout.uploads().staged;
+                let tables = uploads.get((), beside, || staged::tables(layout));
+                return staged::run(&spec, &tables, operands);
+            }
             Form::Rotate { layout, lmax } => {
                 let make = || rotate::table(layout, *lmax, slot).finish();
-                layout.uploads().get((slot, *lmax), beside, make)
+                layout.uploads().walked.get((slot, *lmax), beside, make)
             }
             Form::Paths(form) => {
                 let make = || paths::table(form, slot).finish();
