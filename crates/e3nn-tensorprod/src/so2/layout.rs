@@ -19,7 +19,8 @@ use std::sync::Arc;
 /// of columns. It is the order of eSCN, EquiformerV2 and UMA, there for blocks of one multiplicity and `0, 1, …, lmax`.
 ///
 /// With `mmax` below the largest degree the components with `|m| > mmax` are left out: see
-/// [`EdgeFrames::rotate`](super::EdgeFrames::rotate) for what is lost. Cheap to clone.
+/// [`EdgeFrames::rotate`](super::EdgeFrames::rotate) for what is lost. Cheap to clone; clones share what kernels look up on a
+/// GPU, which is brought there once.
 ///
 /// ```
 /// use e3nn_tensorprod::irreps;

@@ -40,7 +40,7 @@ fn every_form_by_every_argument() {
 /// So many that units take several edges each, and that matrices are summed in parts.
 #[test]
 fn forms_of_many_edges() {
-    forms_agree(2501, DType::F32, [BOUND, PRODUCTS]);
+    forms_agree(1501, DType::F32, [BOUND, PRODUCTS]);
 }
 
 #[test]
@@ -279,11 +279,14 @@ fn linear_maps_commute_with_rotations() {
 
 #[test]
 fn reruns_have_the_same_bits() {
-    let run = || every_form(300, &device(), DType::F32);
-    let first = run();
-    for _ in 0..20 {
-        for ((name, got), (_, want)) in run().iter().zip(&first) {
-            assert!(got == want, "{name}");
+    // Of 300 edges, matrices are summed in parts.
+    for (edges, reruns) in [(40, 20), (300, 3)] {
+        let run = || every_form(edges, &device(), DType::F32);
+        let first = run();
+        for _ in 0..reruns {
+            for ((name, got), (_, want)) in run().iter().zip(&first) {
+                assert!(got == want, "{name}, {edges} edges");
+            }
         }
     }
 }
