@@ -1,6 +1,7 @@
 //! Times of the GPU kernels beside the same in plain tensor operations, and as a share of the bandwidth of a copy in the same
 //! run: `cargo run --release -p e3nn-tensorprod --features cuda --example gpu_time`, or with `vulkan` or `wgpu`.
-//! `SCALE=0.01` takes a hundredth of the rows, for software drivers.
+//! `SCALE=0.01` takes a hundredth of the rows, for software drivers; of `harmonics`, `wigner`, `products` and `frames` those named
+//! as arguments run, by default all.
 
 #[cfg(not(any(feature = "cuda", feature = "vulkan", feature = "wgpu")))]
 fn main() {
@@ -209,10 +210,30 @@ mod timed {
         let x = bench.random([rows, 1024]);
         bench.copy = 8.0 * (rows * 1024) as f64 / bench.seconds(|| x.clone() + 1.0);
         println!("copy: {:.1} GB/s", bench.copy / 1e9);
-        for lmax in [2, 3, 6, 11] {
-            bench.harmonics(lmax);
+        let named: Vec<String> = std::env::args().skip(1).collect();
+        let wanted = |name: &str| named.is_empty() || named.iter().any(|other| other == name);
+        if wanted("harmonics") {
+            for lmax in [2, 3, 6, 11] {
+                bench.harmonics(lmax);
+            }
         }
-        bench.wigner();
+        if wanted("wigner") {
+            bench.wigner();
+        }
+        if wanted("products") {
+            products(&bench);
+        }
+        if wanted("frames") {
+            for (lmax, copies) in [(2, 128), (6, 128)] {
+                bench.rotation(lmax, copies);
+            }
+            for (lmax, copies) in [(2, 128), (3, 64), (6, 16), (6, 64)] {
+                bench.edge_product(lmax, copies);
+            }
+        }
+    }
+
+    fn products(bench: &Bench) {
         let features = irreps("128x0e+128x1o+128x2e");
         let plan = |config: TensorProductConfig| config.plan().expect("a plan");
         let linear = TensorProductConfig::fully_connected(&features, &irreps("0e"), &features);
@@ -249,11 +270,5 @@ mod timed {
             &WeightRows::PerRow,
             rows,
         );
-        for (lmax, copies) in [(2, 128), (6, 128)] {
-            bench.rotation(lmax, copies);
-        }
-        for (lmax, copies) in [(2, 128), (3, 64), (6, 16), (6, 64)] {
-            bench.edge_product(lmax, copies);
-        }
     }
 }

@@ -104,7 +104,8 @@ impl Table {
         let mut taken: Vec<Range<usize>> = self.groups.iter().map(|g| g.columns.clone()).collect();
         taken.sort_by_key(|columns| columns.start);
         let mut next = 0;
-        for columns in taken.into_iter().chain([self.width..self.width]) {
+        let end = core::iter::once(self.width..self.width);
+        for columns in taken.into_iter().chain(end) {
             assert!(next <= columns.start, "frame_form: two groups of a column");
             if next < columns.start {
                 self.group(next..columns.start, 0, 0..0);

@@ -94,7 +94,7 @@ pub(super) fn run(mix: &Mix, spec: &Spec, [a, b]: &[CubeTensor; 2]) -> CubeTenso
             calculate_cube_count_elemwise(client, mix.numel, dim),
             dim,
             address_type([&parts, &out]),
-            parts.clone().into_tensor_arg(),
+            parts.into_tensor_arg(),
             out.clone().into_tensor_arg(),
             mix.numel,
             mix.numel,
