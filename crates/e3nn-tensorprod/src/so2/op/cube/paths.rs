@@ -14,7 +14,7 @@ pub(super) fn table(form: &PathForm, slot: Slot) -> Table {
 fn features(form: &PathForm, slot: Slot) -> Table {
     let back = slot == Slot::Input;
     let mut table = Table::new(if back { form.inputs } else { form.outputs });
-    // What is computed is the second operand's.
+    // Features are the second operand.
     table.swapped = back;
     // For every first column copies and contacts, in the order in which paths have them.
     let mut groups: Vec<(usize, usize, Vec<Contact>)> = Vec::new();

@@ -1,23 +1,25 @@
-//! Features into frames and back, and the gradient of the Wigner matrices.
+//! Features into frames and back.
 
 use super::super::rotate::{Block, blocks};
-use super::super::{Form, Slot, wigner_offset};
+use super::super::{Slot, wigner_offset};
 use super::walk::{Contact, Place, Table};
 use crate::so2::FrameLayout;
 
-pub(super) fn table(layout: &FrameLayout, lmax: usize, slot: Slot) -> Table {
-    let form = Form::Rotate {
-        layout: layout.clone(),
-        lmax,
-    };
-    let mut table = Table::new(form.shape(slot, 1)[1]);
+pub(super) fn table(layout: &FrameLayout, slot: Slot) -> Table {
     let blocks = blocks(layout);
     match slot {
-        Slot::Output => into_frames(&mut table, &blocks),
-        Slot::Input => out_of_frames(&mut table, &blocks),
-        Slot::Factor => matrices(&mut table, &blocks),
+        Slot::Output => {
+            let mut table = Table::new(layout.dim());
+            into_frames(&mut table, &blocks);
+            table
+        }
+        Slot::Input => {
+            let mut table = Table::new(layout.irreps().dim());
+            out_of_frames(&mut table, &blocks);
+            table
+        }
+        Slot::Factor => unreachable!("matrices have a kernel of their own"),
     }
-    table
 }
 
 /// `y_m' = Σ_m D_m'm x_m`, the copies of an order side by side.
@@ -92,37 +94,6 @@ fn out_of_frames(table: &mut Table, blocks: &[Block]) {
                 let first = block.first + u * n;
                 table.group(first..first + n, u, contacts.clone());
             }
-        }
-    }
-}
-
-/// `D_m'm = Σ_u y_m'u x_mu` over the copies of all blocks of a degree, a row of a matrix side by side.
-fn matrices(table: &mut Table, blocks: &[Block]) {
-    let mut degrees: Vec<usize> = blocks.iter().map(|block| block.l).collect();
-    degrees.sort_unstable();
-    degrees.dedup();
-    for l in degrees {
-        let n = 2 * l + 1;
-        let these: Vec<&Block> = blocks.iter().filter(|block| block.l == l).collect();
-        for k in 0..these[0].columns.len() {
-            let contacts = these.iter().map(|block| Contact {
-                a: Place {
-                    first: block.first,
-                    copy: block.component,
-                    step: block.copy,
-                    ..Place::default()
-                },
-                b: Place {
-                    first: block.columns[k],
-                    step: 1,
-                    ..Place::default()
-                },
-                terms: block.mul,
-                value: 1.0,
-            });
-            let contacts = table.contacts(contacts);
-            let first = wigner_offset(l) + (these[0].skipped() + k) * n;
-            table.group(first..first + n, 0, contacts);
         }
     }
 }
