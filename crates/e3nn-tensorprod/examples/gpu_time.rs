@@ -1,6 +1,7 @@
 //! Times of the GPU kernels beside the same in plain tensor operations, and as a share of the bandwidth of a copy in the same
 //! run: `cargo run --release -p e3nn-tensorprod --features cuda --example gpu_time`, or with `vulkan` or `wgpu`.
-//! `SCALE=0.01` takes a hundredth of the rows, for software drivers.
+//! `SCALE=0.01` takes a hundredth of the rows, for software drivers; of `harmonics`, `wigner`, `products` and `frames` those named
+//! as arguments run, by default all.
 
 #[cfg(not(any(feature = "cuda", feature = "vulkan", feature = "wgpu")))]
 fn main() {
@@ -19,8 +20,9 @@ mod timed {
     use e3nn_tensorprod::product::op::{Slot, partial, reference};
     use e3nn_tensorprod::product::{InstructionOrder, WeightRows, tensor_product};
     use e3nn_tensorprod::sh::{self, Normalization, Spec};
+    use e3nn_tensorprod::so2::{EdgeFrames, EdgeProductConfig, FrameLayout, PlanChoice};
     use e3nn_tensorprod::wigner::{wigner_d_from_matrix, wigner_d_reference};
-    use e3nn_tensorprod::{Irreps, ProductPlan, SortOrder, TensorProductConfig};
+    use e3nn_tensorprod::{Irreps, Layout, Parity, ProductPlan, SortOrder, TensorProductConfig};
     use std::sync::Arc;
     use std::time::Instant;
 
@@ -133,6 +135,66 @@ mod timed {
         }
     }
 
+    /// `copies` of every degree up to `lmax`.
+    fn natural(lmax: usize, copies: usize) -> Irreps {
+        let one = Irreps::spherical_harmonics(lmax, Parity::Odd);
+        Irreps::new(one.iter().map(|block| (copies, block.irrep)))
+    }
+
+    impl Bench {
+        /// Into frames and back, in both layouts.
+        fn rotation(&self, lmax: usize, copies: usize) {
+            let (features, edges) = (natural(lmax, copies), self.rows(20_000));
+            let frames = EdgeFrames::new(self.random([edges, 3]), lmax);
+            let x = self.random([edges, features.dim()]);
+            let matrices: usize = (0..=lmax).map(|l| (2 * l + 1).pow(2)).sum();
+            let values = edges * (2 * features.dim() + matrices);
+            for layout in [Layout::MulIr, Layout::IrMul] {
+                let frame = FrameLayout::new(&features, None).with_layout(layout);
+                let what = format!("{copies} channels to l = {lmax}, {layout:?}, {edges} edges");
+                let seconds = self.seconds(|| frames.rotate(x.clone(), &frame));
+                self.line(&format!("into frames, {what}"), seconds, values, None);
+                let seconds = self.seconds(|| frames.rotate_back(x.clone(), &frame));
+                self.line("  back", seconds, values, None);
+            }
+        }
+
+        /// A fully connected product with harmonics by both plans, forward and with all gradients.
+        fn edge_product(&self, lmax: usize, copies: usize) {
+            let (features, harmonics) = (natural(lmax, copies), natural(lmax, 1));
+            let edges = self.rows(20_000);
+            let config = EdgeProductConfig::fully_connected(&features, &harmonics, &features);
+            let x = self.random([edges, features.dim()]);
+            let vectors = self.random([edges, 3]);
+            let times = [PlanChoice::Direct, PlanChoice::EdgeFrame].map(|plan| {
+                let layer = config.clone().with_plan(plan).init(&self.device);
+                let layer = layer.expect("a product");
+                let w = self.random([1, layer.weight_numel()]);
+                let frames = EdgeFrames::new(vectors.clone(), layer.lmax());
+                let forward = || layer.forward_weighted_in(x.clone(), &frames, w.clone());
+                let leaf = |t: &Tensor<2>| t.clone().autodiff().require_grad();
+                let train = || {
+                    let [x, v, w] = [&x, &vectors, &w].map(leaf);
+                    let out = layer.forward_weighted(x, v.clone(), w);
+                    let grads = out.square().sum().backward();
+                    v.grad(&grads).expect("a gradient")
+                };
+                let flops = layer.explain().cost().flops() * edges as f64;
+                [self.seconds(forward), self.seconds(train), flops]
+            });
+            let [direct, frames] = times;
+            println!(
+                "product with harmonics, {copies} channels to l = {lmax}, {edges} edges: direct {:.3} ms forward, {:.3} ms \
+                 train; in frames {:.3} ms ({:.1} TFLOP/s), {:.3} ms",
+                direct[0] * 1e3,
+                direct[1] * 1e3,
+                frames[0] * 1e3,
+                frames[2] / frames[0] / 1e12,
+                frames[1] * 1e3
+            );
+        }
+    }
+
     fn irreps(text: &str) -> Irreps {
         text.parse().expect("irreps")
     }
@@ -148,10 +210,30 @@ mod timed {
         let x = bench.random([rows, 1024]);
         bench.copy = 8.0 * (rows * 1024) as f64 / bench.seconds(|| x.clone() + 1.0);
         println!("copy: {:.1} GB/s", bench.copy / 1e9);
-        for lmax in [2, 3, 6, 11] {
-            bench.harmonics(lmax);
+        let named: Vec<String> = std::env::args().skip(1).collect();
+        let wanted = |name: &str| named.is_empty() || named.iter().any(|other| other == name);
+        if wanted("harmonics") {
+            for lmax in [2, 3, 6, 11] {
+                bench.harmonics(lmax);
+            }
         }
-        bench.wigner();
+        if wanted("wigner") {
+            bench.wigner();
+        }
+        if wanted("products") {
+            products(&bench);
+        }
+        if wanted("frames") {
+            for (lmax, copies) in [(2, 128), (6, 128)] {
+                bench.rotation(lmax, copies);
+            }
+            for (lmax, copies) in [(2, 128), (3, 64), (6, 16), (6, 64)] {
+                bench.edge_product(lmax, copies);
+            }
+        }
+    }
+
+    fn products(bench: &Bench) {
         let features = irreps("128x0e+128x1o+128x2e");
         let plan = |config: TensorProductConfig| config.plan().expect("a plan");
         let linear = TensorProductConfig::fully_connected(&features, &irreps("0e"), &features);

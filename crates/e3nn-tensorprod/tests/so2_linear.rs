@@ -159,8 +159,12 @@ fn linear_maps_against_their_definition() {
         );
     }
     // fairchem's initial weights: uniform within ±1/√K, and times 1/√2 for m > 0.
+    let many = irreps!("16x0e+16x1o+16x2e");
+    let map = So2LinearConfig::new(many.clone(), many)
+        .init(&cpu())
+        .unwrap();
     let largest = |w: Tensor<2>| w.abs().max().into_scalar::<f32>();
-    let bounds = [7.0_f32, 4.0, 2.0].map(|k| k.sqrt().recip());
+    let bounds = [48.0_f32, 32.0, 16.0].map(|k| k.sqrt().recip());
     let all = [map.m0.val(), map.pairs[0].val(), map.pairs[1].val()];
     for (m, (w, bound)) in all.into_iter().zip(bounds).enumerate() {
         let bound = if m == 0 {

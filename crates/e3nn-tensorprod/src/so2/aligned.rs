@@ -134,8 +134,8 @@ impl Aligned {
         let per_edge = form(&inputs, &outputs, all, plan.weight_numel());
         Ok(Self {
             mix: (mix.0.numel > 0).then(|| (Arc::new(mix.0), Arc::new(mix.1))),
-            single: (!own.terms.is_empty()).then(|| (Arc::new(own), places)),
-            per_edge: Arc::new(per_edge),
+            single: (!own.terms.is_empty()).then_some((own, places)),
+            per_edge,
             inputs,
             outputs,
         })
@@ -182,7 +182,6 @@ fn paths(form: &Arc<PathForm>, x: &Dual<2>, w: Option<Dual<2>>, edges: usize) ->
     let w = w
         .filter(|w| w.dims()[1] > 0)
         .unwrap_or_else(|| Dual::constant(zeros([edges, form.numel], &x.device(), x.dtype())));
-    let unweighted = form.terms.iter().any(|term| term.weights.is_none());
     let whole = Form::Paths(form.clone());
     let value = trilinear(&whole, Slot::Output, [x.value.clone(), w.value.clone()]);
     let by_x = x
@@ -190,15 +189,7 @@ fn paths(form: &Arc<PathForm>, x: &Dual<2>, w: Option<Dual<2>>, edges: usize) ->
         .clone()
         .map(|dx| trilinear(&whole, Slot::Output, [dx, w.value.clone()]));
     // The product is affine in the weights where paths have none.
-    let weighted = if unweighted && w.tangent.is_some() {
-        let terms = form.terms.iter().filter(|term| term.weights.is_some());
-        Form::Paths(Arc::new(PathForm {
-            terms: terms.cloned().collect(),
-            ..(**form).clone()
-        }))
-    } else {
-        whole
-    };
+    let weighted = Form::Paths(form.weighted().clone());
     let by_w = w
         .tangent
         .map(|dw| trilinear(&weighted, Slot::Output, [x.value.clone(), dw]));
@@ -248,11 +239,7 @@ fn matrices(
     steps: &[&Step<'_>],
 ) -> (Mix, Spread) {
     let mut mix = Mix::new(inputs, outputs);
-    let mut spread = Spread {
-        numel,
-        outputs: 0,
-        entries: Vec::new(),
-    };
+    let mut spread = Spread::new(numel);
     for m in 0..=inputs.mmax().min(outputs.mmax()) {
         let order = m as isize;
         for (from, to, odd) in from
@@ -317,7 +304,7 @@ fn form<'a>(
     outputs: &FrameLayout,
     steps: impl Iterator<Item = (&'a Step<'a>, Range<usize>)>,
     numel: usize,
-) -> PathForm {
+) -> Arc<PathForm> {
     let mmax = inputs.mmax().min(outputs.mmax());
     let terms = steps.map(|(step, weights)| {
         let ins = &step.path.instruction;
@@ -340,11 +327,8 @@ fn form<'a>(
                 .collect(),
         }
     });
-    PathForm {
-        inputs: inputs.dim(),
-        outputs: outputs.dim(),
-        // A stand-in where no path has weights.
-        numel: numel.max(1),
-        terms: terms.filter(|term| !term.contacts.is_empty()).collect(),
-    }
+    let terms = terms.filter(|term| !term.contacts.is_empty());
+    // A stand-in where no path has weights.
+    let widths = [inputs.dim(), numel.max(1), outputs.dim()];
+    PathForm::new(widths, terms.collect())
 }

@@ -19,7 +19,8 @@ use std::sync::Arc;
 /// of columns. It is the order of eSCN, EquiformerV2 and UMA, there for blocks of one multiplicity and `0, 1, …, lmax`.
 ///
 /// With `mmax` below the largest degree the components with `|m| > mmax` are left out: see
-/// [`EdgeFrames::rotate`](super::EdgeFrames::rotate) for what is lost. Cheap to clone.
+/// [`EdgeFrames::rotate`](super::EdgeFrames::rotate) for what is lost. Cheap to clone; clones share what kernels look up on a
+/// GPU, which is brought there once.
 ///
 /// ```
 /// use e3nn_tensorprod::irreps;
@@ -31,10 +32,10 @@ use std::sync::Arc;
 /// assert_eq!(all.block(2, -1), Some(24..28));
 /// assert_eq!(FrameLayout::new(&irreps!("4x0e+4x1e+4x2e"), Some(1)).dim(), 28);
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct FrameLayout(Arc<Inner>);
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 struct Inner {
     irreps: Irreps,
     layout: Layout,
@@ -46,6 +47,20 @@ struct Inner {
     starts: Vec<usize>,
     /// Of each block and order, where it begins among the columns of one sign.
     channels: Vec<Vec<usize>>,
+    /// Where what lies, on GPUs.
+    #[cfg(feature = "cube")]
+    uploads: super::op::FrameUploads,
+}
+
+impl PartialEq for FrameLayout {
+    fn eq(&self, other: &Self) -> bool {
+        // The rest follows from these.
+        let [a, b] = [&self.0, &other.0];
+        a.widths.len() == b.widths.len()
+            && a.irreps == b.irreps
+            && a.layout == b.layout
+            && a.sequence == b.sequence
+    }
 }
 
 impl FrameLayout {
@@ -93,6 +108,8 @@ impl FrameLayout {
             widths,
             starts,
             channels,
+            #[cfg(feature = "cube")]
+            uploads: Default::default(),
         }))
     }
 
@@ -150,6 +167,12 @@ impl FrameLayout {
     /// Blocks in the order in which they lie within an order.
     pub(crate) fn sequence(&self) -> &[usize] {
         &self.0.sequence
+    }
+
+    /// Where what lies, on GPUs.
+    #[cfg(feature = "cube")]
+    pub(super) fn uploads(&self) -> &super::op::FrameUploads {
+        &self.0.uploads
     }
 
     /// Number of factors that [`modulate`](Self::modulate) takes: the columns of all orders `m ≥ 0`.

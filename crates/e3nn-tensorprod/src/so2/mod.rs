@@ -33,4 +33,6 @@ pub use explain::EdgeExplanation;
 pub use frames::EdgeFrames;
 pub use layout::FrameLayout;
 pub use linear::{So2Linear, So2LinearConfig};
+#[cfg(feature = "testing")]
+pub use op::every_form;
 pub use product::{EdgeProduct, EdgeProductConfig, PlanChoice};

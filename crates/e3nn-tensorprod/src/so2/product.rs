@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// Which plan an [`EdgeProduct`] is to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum PlanChoice {
-    /// The one that the cost model says is faster.
+    /// The one that the cost model says is faster, which knows forward passes on one thread of a CPU.
     #[default]
     Auto,
     /// The kernels of tensor products, on harmonics.

@@ -96,72 +96,87 @@ impl Case {
         }
     }
 
-    /// Values, tangents, and the gradients of both by all inputs and their tangents.
-    pub fn agrees(&self, bound: f64) {
+    /// Value, tangent, and the gradients of a sum of both by all inputs and their tangents, each with its name; in frames or by
+    /// other code.
+    pub fn results(
+        &self,
+        device: &Device,
+        dtype: DType,
+        frames: bool,
+    ) -> Vec<(&'static str, TensorData)> {
         cpu();
+        let device = device.clone().autodiff();
         let layer = self.layer();
         let mut random = Random::new(77);
-        let mut like = |t: &Tensor<2>| random.tensor(t.dims(), t.dtype());
-        let inputs: Vec<Tensor<2>> = [Some(&self.x), Some(&self.vectors), self.w.as_ref()]
-            .into_iter()
-            .flatten()
-            .cloned()
+        let own = self.x.dtype();
+        let inputs = [Some(&self.x), Some(&self.vectors), self.w.as_ref()];
+        let inputs: Vec<Tensor<2>> = inputs.into_iter().flatten().cloned().collect();
+        let tangents: Vec<Tensor<2>> = inputs
+            .iter()
+            .map(|t| random.tensor(t.dims(), own))
             .collect();
-        let tangents: Vec<Tensor<2>> = inputs.iter().map(&mut like).collect();
         let out = [self.x.dims()[0], self.config.product.irreps_out.dim()];
-        let cotangents = [0, 1].map(|_| random.tensor(out, self.x.dtype()));
-        let run = |frames: bool| {
-            let leaf = |t: &Tensor<2>| t.clone().autodiff().require_grad();
-            let leaves: Vec<Tensor<2>> = inputs.iter().chain(&tangents).map(leaf).collect();
-            let dual = |i: usize| Dual::new(leaves[i].clone(), leaves[inputs.len() + i].clone());
-            let w = (inputs.len() > 2).then(|| dual(2));
-            let y = match (frames, w) {
-                (false, w) => self.direct(dual(0), dual(1), w),
-                (true, Some(w)) => layer.forward_weighted(dual(0), dual(1), w),
-                (true, None) => layer.forward(dual(0), dual(1)),
-            };
-            let tangent = y.tangent_or_zeros();
-            let on = |t: &Tensor<2>| t.clone().autodiff();
-            // Leaves that nothing depends on keep a gradient of 0.
-            let leaf_sum = leaves.iter().map(|t| t.clone().sum() * 0.0);
-            let sum = (y.value.clone() * on(&cotangents[0])).sum()
-                + (tangent.clone() * on(&cotangents[1])).sum();
-            let grads = leaf_sum.fold(sum, |sum, x| sum + x).backward();
-            let gradients: Vec<Tensor<2>> = leaves
-                .iter()
-                .map(|t| t.grad(&grads).expect("a gradient"))
-                .collect();
-            (y.value.inner(), tangent.inner(), gradients)
+        let on = |t: &Tensor<2>| Tensor::<2>::from_data(t.to_data(), (&device, dtype));
+        let cotangents = [0, 1].map(|_| on(&random.tensor(out, own)));
+        let leaves = inputs.iter().chain(&tangents);
+        let leaves: Vec<Tensor<2>> = leaves.map(|t| on(t).require_grad()).collect();
+        let dual = |i: usize| Dual::new(leaves[i].clone(), leaves[inputs.len() + i].clone());
+        let w = (inputs.len() > 2).then(|| dual(2));
+        let y = match (frames, w) {
+            (false, w) => self.direct(dual(0), dual(1), w),
+            (true, Some(w)) => layer.forward_weighted(dual(0), dual(1), w),
+            (true, None) => layer.forward(dual(0), dual(1)),
         };
-        let (got, want) = (run(true), run(false));
-        let largest = |t: &Tensor<2>| {
-            if t.dims().contains(&0) {
-                0.0
-            } else {
-                t.clone().abs().max().into_scalar::<f64>()
-            }
-        };
-        // A gradient by vectors is what is left of turns of the features, which are larger by the degree over the length:
-        // 0 where nothing depends on the direction.
-        let turns = 4.0 / 0.3 * largest(&want.2[0]).max(largest(&want.2[inputs.len()]));
-        let close = |got: &Tensor<2>, want: &Tensor<2>, what: &str| {
-            if got.dims().contains(&0) {
-                return;
-            }
-            let least = if what.starts_with('v') { turns } else { 1.0 };
-            let scale = largest(want).max(least).max(1.0);
-            assert_close!(got.clone(), want.clone(), 0.0, bound * scale, "{what}");
-        };
-        close(&got.0, &want.0, "the value");
-        close(&got.1, &want.1, "tangent");
+        let tangent = y.tangent_or_zeros();
+        // Leaves that nothing depends on keep a gradient of 0.
+        let leaf_sum = leaves.iter().map(|t| t.clone().sum() * 0.0);
+        let [a, b] = cotangents;
+        let sum = (y.value.clone() * a).sum() + (tangent.clone() * b).sum();
+        let grads = leaf_sum.fold(sum, |sum, x| sum + x).backward();
         let names = if self.w.is_some() {
             vec!["x", "v", "w", "ẋ", "v̇", "ẇ"]
         } else {
             vec!["x", "v", "ẋ", "v̇"]
         };
-        for ((got, want), name) in got.2.iter().zip(&want.2).zip(names) {
-            close(got, want, name);
-        }
+        let mut results = vec![
+            ("the value", y.value.into_data()),
+            ("the tangent", tangent.into_data()),
+        ];
+        let gradients = names.into_iter().zip(&leaves);
+        results.extend(gradients.map(|(name, leaf)| {
+            let gradient = leaf.grad(&grads).expect("a gradient");
+            (name, gradient.into_data())
+        }));
+        results
+    }
+
+    /// Values, tangents, and the gradients of both by all inputs and their tangents are those of other code.
+    pub fn agrees(&self, bound: f64) {
+        let run = |frames: bool| self.results(&cpu(), self.x.dtype(), frames);
+        compare(&run(true), &run(false), bound);
+    }
+
+    /// On a device the same comes out as on the CPU in f64.
+    pub fn agrees_on(&self, device: &Device, dtype: DType, bound: f64) {
+        let want = self.results(&cpu(), DType::F64, true);
+        compare(&self.results(device, dtype, true), &want, bound);
+    }
+}
+
+/// Asserts that results of a case are close, relative to the largest.
+fn compare(got: &[(&'static str, TensorData)], want: &[(&'static str, TensorData)], bound: f64) {
+    let largest = |name: &str| {
+        let data = &want.iter().find(|(other, _)| *other == name).unwrap().1;
+        data.iter::<f64>().fold(0.0_f64, |m, x| m.max(x.abs()))
+    };
+    // A gradient by vectors is what is left of turns of the features, which are larger by the degree over the length:
+    // 0 where nothing depends on the direction.
+    let turns = 4.0 / 0.3 * largest("x").max(largest("ẋ"));
+    assert_eq!(got.len(), want.len());
+    for ((name, got), (_, want)) in got.iter().zip(want) {
+        let least = if name.starts_with('v') { turns } else { 1.0 };
+        let scale = largest(name).max(least).max(1.0);
+        assert_close!(got.clone(), want.clone(), 0.0, bound * scale, "{name}");
     }
 }
 

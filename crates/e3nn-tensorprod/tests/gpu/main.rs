@@ -13,6 +13,8 @@ mod common;
 mod conv;
 #[path = "../common/convolution.rs"]
 mod convolution;
+#[path = "../common/edges.rs"]
+mod edges;
 mod equivariance;
 mod golden;
 #[path = "../common/golden_batch_norm.rs"]
@@ -43,6 +45,7 @@ mod harmonics;
 mod products;
 #[path = "../common/random.rs"]
 mod random;
+mod so2;
 mod wigner;
 
 use burn::tensor::Device;

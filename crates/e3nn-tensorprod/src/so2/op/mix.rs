@@ -1,12 +1,14 @@
 //! Matrices that all edges share, order by order: [`Mix`].
 
 use super::super::FrameLayout;
+#[cfg(any(feature = "flex", feature = "cube"))]
+use super::Slot;
 use core::ops::Range;
 
 /// One product of matrices of a [`Mix`]: `y[outputs] ± = x[inputs] · W`, `W` row-major.
 #[cfg_attr(
-    not(feature = "flex"),
-    allow(dead_code, reason = "the CPU kernel asks which term comes first")
+    not(any(feature = "flex", feature = "cube")),
+    allow(dead_code, reason = "kernels ask which term comes first")
 )]
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Term {
@@ -30,12 +32,15 @@ pub(crate) struct Term {
 /// ```
 ///
 /// for some ranges of columns. Ranges of outputs of two terms are the same or disjoint, and so are those of inputs.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Mix {
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
     pub(crate) numel: usize,
     pub(crate) terms: Vec<Term>,
+    /// The terms on GPUs.
+    #[cfg(feature = "cube")]
+    pub(super) uploads: super::cube::MixUploads,
 }
 
 impl Mix {
@@ -46,6 +51,8 @@ impl Mix {
             outputs: outputs.dim(),
             numel: 0,
             terms: Vec::new(),
+            #[cfg(feature = "cube")]
+            uploads: Default::default(),
         }
     }
 
@@ -80,7 +87,7 @@ impl Mix {
     }
 
     /// The terms that share a matrix, as runs of the list: those with one place of weights, in order.
-    #[cfg(feature = "flex")]
+    #[cfg(any(feature = "flex", feature = "cube"))]
     pub(crate) fn by_matrix(&self) -> Vec<Vec<&Term>> {
         let mut groups: Vec<Vec<&Term>> = Vec::new();
         for term in &self.terms {
@@ -90,5 +97,16 @@ impl Mix {
             }
         }
         groups
+    }
+
+    /// Columns of outputs or inputs that terms write.
+    #[cfg(any(feature = "flex", feature = "cube"))]
+    pub(crate) fn covered(&self, slot: Slot) -> usize {
+        let columns = self.terms.iter().map(|term| match slot {
+            Slot::Output if term.first_out => term.outputs.len(),
+            Slot::Input if term.first_in => term.inputs.len(),
+            _ => 0,
+        });
+        columns.sum()
     }
 }

@@ -11,28 +11,39 @@
 //! | [`Form::Paths`] | features in frames | weights of edges | features in frames |
 //! | [`Form::Spread`] | the number 1 | weights of paths | matrices |
 
-#[cfg(feature = "flex")]
 mod backward;
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 mod mix;
 mod paths;
 mod reference;
+#[cfg(any(feature = "flex", feature = "cube"))]
+mod rotate;
 mod spread;
+#[cfg(any(test, feature = "testing"))]
+mod testing;
 
+#[cfg(feature = "cube")]
+pub(crate) use cube::FrameUploads;
 pub(crate) use mix::{Mix, Term};
 pub(crate) use paths::{Contact, PathForm, PathTerm};
 pub(crate) use spread::{Entry, Spread};
+#[cfg(feature = "testing")]
+pub use testing::every_form;
 
 use super::FrameLayout;
 use burn::tensor::Tensor;
-#[cfg(feature = "flex")]
-use core_tensor::ext::{Backend, Dispatch, FloatTensor, backend_extension};
-use core_tensor::ext::{compute_dtype, has_cpu_kernel, zeros};
+#[cfg(feature = "cube")]
+use core_tensor::ext::TensorSpec;
+use core_tensor::ext::{
+    Backend, Dispatch, FloatTensor, backend_extension, compute_dtype, has_kernel, zeros,
+};
 use std::sync::Arc;
 
 /// The arguments of a form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Slot {
     Input,
     Factor,
@@ -103,7 +114,6 @@ impl Form {
 }
 
 /// Everything about a partial derivative that is no tensor.
-#[cfg(feature = "flex")]
 #[derive(Debug, Clone)]
 pub(crate) struct Spec {
     pub(crate) form: Form,
@@ -112,7 +122,7 @@ pub(crate) struct Spec {
     pub(crate) edges: usize,
 }
 
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "cube"))]
 impl Spec {
     pub(crate) fn shape(&self, slot: Slot) -> [usize; 2] {
         self.form.shape(slot, self.edges)
@@ -120,11 +130,16 @@ impl Spec {
 }
 
 /// What a backend with such kernels provides.
-#[cfg(feature = "flex")]
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(
+    Autodiff,
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "cube"),
+    Fusion: cfg(feature = "cube"),
+)]
 pub(crate) trait FrameBackend: Backend {
     /// The partial derivative by `spec.slot` from the operands of the two other slots, in the order of [`Slot::others`],
     /// both f32 or both f64, none empty.
+    #[fusion(meta = |a, _b, spec: &Spec| TensorSpec::new(spec.shape(spec.slot).into(), a.dtype))]
     fn frame_form(a: FloatTensor<Self>, b: FloatTensor<Self>, spec: Spec) -> FloatTensor<Self>;
 }
 
@@ -155,33 +170,22 @@ pub(crate) fn trilinear(form: &Form, slot: Slot, operands: [Tensor<2>; 2]) -> Te
     if empty(slot) || places.into_iter().any(empty) {
         return zeros(form.shape(slot, edges), &device, dtype);
     }
-    let wide = compute_dtype(dtype);
-    let [a, b] = operands.map(|t| if wide == dtype { t } else { t.cast(wide) });
-    let out = if has_cpu_kernel(&device, dtype) {
-        dispatch(form, slot, edges, [a, b])
-    } else {
+    if !has_kernel(&device, dtype) {
         #[cfg(feature = "cube")]
         core_tensor::ext::cube::fall_back(
             form.name(),
-            "only the CPU has a kernel; on this device it runs in plain tensor operations",
+            "only CPUs and GPUs have a kernel; on this device it runs in plain tensor operations",
         );
-        reference::trilinear(form, slot, [a, b])
-    };
-    if wide == dtype { out } else { out.cast(dtype) }
-}
-
-#[cfg(feature = "flex")]
-fn dispatch(form: &Form, slot: Slot, edges: usize, [a, b]: [Tensor<2>; 2]) -> Tensor<2> {
+        return reference::trilinear(form, slot, operands);
+    }
+    let wide = compute_dtype(dtype);
+    let [a, b] = operands.map(|t| if wide == dtype { t } else { t.cast(wide) });
     let spec = Spec {
         form: form.clone(),
         slot,
         edges,
     };
-    let (a, b) = (a.into_dispatch(), b.into_dispatch());
-    Tensor::from_dispatch(Dispatch::frame_form(a, b, spec))
-}
-
-#[cfg(not(feature = "flex"))]
-fn dispatch(form: &Form, slot: Slot, _: usize, operands: [Tensor<2>; 2]) -> Tensor<2> {
-    reference::trilinear(form, slot, operands)
+    let out = Dispatch::frame_form(a.into_dispatch(), b.into_dispatch(), spec);
+    let out = Tensor::<2>::from_dispatch(out);
+    if wide == dtype { out } else { out.cast(dtype) }
 }

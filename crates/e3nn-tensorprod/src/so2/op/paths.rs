@@ -1,6 +1,7 @@
 //! Products path by path, with weights of every edge: [`PathForm`].
 
 use core::ops::Range;
+use std::sync::Arc;
 
 /// A component of the input and the component of the output that it feeds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,15 +26,44 @@ pub(crate) struct PathTerm {
 }
 
 /// Paths between features in frames, with weights of every edge.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct PathForm {
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
     pub(crate) numel: usize,
     pub(crate) terms: Vec<PathTerm>,
+    /// The paths that have weights, if there are others.
+    weighted: Option<Arc<PathForm>>,
+    /// The paths on GPUs.
+    #[cfg(feature = "cube")]
+    pub(super) uploads: super::cube::Uploads,
 }
 
 impl PathForm {
+    /// Paths between features of so many columns, with so many weights per edge.
+    pub(crate) fn new([inputs, numel, outputs]: [usize; 3], terms: Vec<PathTerm>) -> Arc<Self> {
+        let weighted: Vec<PathTerm> = terms
+            .iter()
+            .filter(|term| term.weights.is_some())
+            .cloned()
+            .collect();
+        let all = weighted.len() == terms.len();
+        Arc::new(Self {
+            inputs,
+            outputs,
+            numel,
+            terms,
+            weighted: (!all).then(|| Self::new([inputs, numel, outputs], weighted)),
+            #[cfg(feature = "cube")]
+            uploads: Default::default(),
+        })
+    }
+
+    /// The paths that have weights: what is linear in them.
+    pub(crate) fn weighted(self: &Arc<Self>) -> &Arc<Self> {
+        self.weighted.as_ref().unwrap_or(self)
+    }
+
     /// Multiplications and additions per edge.
     pub(crate) fn flops(&self) -> usize {
         let terms = self.terms.iter().map(|term| {

@@ -193,11 +193,9 @@ fn matrices(spread: &Spread, w: Tensor<2>) -> Tensor<2> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::forms;
     use super::super::trilinear as kernel;
     use super::*;
-    use crate::product::TensorProductConfig;
-    use crate::sh::Normalization;
-    use crate::so2::aligned::Aligned;
     use burn::tensor::{DType, Device, Distribution};
     use core_tensor::assert_close;
 
@@ -233,36 +231,15 @@ mod tests {
 
     #[test]
     fn kernels_match_plain_tensor_operations() {
-        let irreps = "3x0e+2x1o+33x2e+1x1e+0x2o".parse().expect("irreps");
-        for mmax in [None, Some(1)] {
-            for layout in [Layout::MulIr, Layout::IrMul] {
-                let layout = FrameLayout::new(&irreps, mmax).with_layout(layout);
-                let form = Form::Rotate { layout, lmax: 3 };
-                agrees(&form, Slot::Output, 7);
-                agrees(&form, Slot::Input, 7);
-            }
-            let harmonics = "0e+1o+2e".parse().expect("irreps");
-            let products = [
-                TensorProductConfig::fully_connected(&irreps, &harmonics, &irreps),
-                TensorProductConfig::depthwise(
-                    &irreps,
-                    &harmonics,
-                    &irreps,
-                    Default::default(),
-                    Default::default(),
-                ),
-            ];
-            for product in products {
-                let plan = product.plan().expect("a product");
-                let aligned = Aligned::new(&plan, Normalization::Component, mmax).expect("paths");
-                agrees(&Form::Paths(aligned.per_edge), Slot::Output, 5);
-                if let Some((mix, spread)) = aligned.mix {
-                    agrees(&Form::Mix(mix), Slot::Output, 300);
-                    agrees(&Form::Spread(spread), Slot::Output, 1);
+        for form in forms() {
+            match form {
+                Form::Rotate { .. } => {
+                    agrees(&form, Slot::Output, 7);
+                    agrees(&form, Slot::Input, 7);
                 }
-                if let Some((single, _)) = aligned.single {
-                    agrees(&Form::Paths(single), Slot::Output, 5);
-                }
+                Form::Paths(_) => agrees(&form, Slot::Output, 5),
+                Form::Mix(_) => agrees(&form, Slot::Output, 300),
+                Form::Spread(_) => agrees(&form, Slot::Output, 1),
             }
         }
     }

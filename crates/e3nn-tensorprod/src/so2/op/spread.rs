@@ -14,14 +14,28 @@ pub(crate) struct Entry {
 }
 
 /// The linear map from weights of paths to matrices, which are sums of multiples of them.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Spread {
     pub(crate) numel: usize,
     pub(crate) outputs: usize,
     pub(crate) entries: Vec<Entry>,
+    /// The map on GPUs.
+    #[cfg(feature = "cube")]
+    pub(super) uploads: super::cube::Uploads,
 }
 
 impl Spread {
+    /// Of so many weights, without entries.
+    pub(crate) fn new(numel: usize) -> Self {
+        Self {
+            numel,
+            outputs: 0,
+            entries: Vec::new(),
+            #[cfg(feature = "cube")]
+            uploads: Default::default(),
+        }
+    }
+
     /// Multiplications and additions.
     pub(crate) fn flops(&self) -> usize {
         let entries = self.entries.iter();

@@ -2,12 +2,12 @@
 //! [`matrix`], everything else through [`walk`], mode by mode. Sums are in a fixed order, without atomics: the same
 //! bits in every run.
 
-mod chunks;
 mod matrix;
 mod tables;
 mod walk;
 
 use super::{ProductBackend, Slot, Spec};
+use crate::cube::chunks;
 use crate::product::{ConnectionMode, Path, RowClasses, WeightRows};
 use core::ops::Range;
 use core_tensor::ext::FloatTensor;

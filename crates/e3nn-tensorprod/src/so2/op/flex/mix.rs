@@ -59,7 +59,7 @@ pub(super) fn run<T: Real + Storage>(
     };
     // Columns that no term has stay 0.
     let mut out = output::<T>(edges * width);
-    let all = covered(mix, slot) == width;
+    let all = mix.covered(slot) == width;
     let target = Target(out.as_mut_ptr(), out.len());
     for_each_task(edges.div_ceil(TASK), |task| {
         let first = task * TASK;
@@ -103,16 +103,6 @@ pub(super) fn run<T: Real + Storage>(
         }
     });
     out
-}
-
-/// Columns that terms write.
-fn covered(mix: &Mix, slot: Slot) -> usize {
-    let columns = mix.terms.iter().map(|term| match slot {
-        Slot::Output if term.first_out => term.outputs.len(),
-        Slot::Input if term.first_in => term.inputs.len(),
-        _ => 0,
-    });
-    columns.sum()
 }
 
 /// `W += ± xᵀ y`, a matrix per task.

@@ -1,52 +1,13 @@
 //! Features into frames and back, and the gradient of the Wigner matrices.
 
+use super::super::rotate::{Block, blocks};
 use super::super::{Slot, wigner_offset};
 use super::transpose::{to_components, to_copies};
 use super::{L, TASK, dot, fma, load};
 use crate::so2::FrameLayout;
-use crate::tensor::Layout;
 use core::mem::MaybeUninit;
 use core_tensor::cpu::{Isa, Kernel, Real, RowsMut, Storage, for_each_task};
 use core_tensor::ext::flex::Output;
-
-/// A block of features: its components in the global frame and its columns in frames.
-struct Block {
-    l: usize,
-    mul: usize,
-    /// Places in the global frame: first, of the next component, of the next copy.
-    first: usize,
-    component: usize,
-    copy: usize,
-    /// First column of each order that is kept, from the most negative.
-    columns: Vec<usize>,
-}
-
-fn blocks(layout: &FrameLayout) -> Vec<Block> {
-    let irreps = layout.irreps();
-    let mut list = Vec::with_capacity(irreps.len());
-    for (i, (block, range)) in irreps.iter().zip(irreps.slices()).enumerate() {
-        let (l, mul) = (block.irrep.l(), block.mul);
-        if mul == 0 {
-            continue;
-        }
-        let reach = l.min(layout.mmax()) as isize;
-        let orders = -reach..=reach;
-        let column = |m| layout.block(i, m).expect("an order that is kept").start;
-        let (component, copy) = match layout.layout() {
-            Layout::MulIr => (1, 2 * l + 1),
-            Layout::IrMul => (mul, 1),
-        };
-        list.push(Block {
-            l,
-            mul,
-            first: range.start,
-            component,
-            copy,
-            columns: orders.map(column).collect(),
-        });
-    }
-    list
-}
 
 pub(super) fn run<T: Real + Storage>(
     layout: &FrameLayout,
@@ -167,12 +128,6 @@ impl Block {
     #[inline(always)]
     fn matrix<'a, T>(&self, d: &'a [T]) -> &'a [T] {
         &d[wigner_offset(self.l)..wigner_offset(self.l + 1)]
-    }
-
-    /// The row of the matrix that the first order kept has.
-    #[inline(always)]
-    fn skipped(&self) -> usize {
-        self.l - self.columns.len() / 2
     }
 
     /// `y_m' = Σ_m D_m'm x_m`.

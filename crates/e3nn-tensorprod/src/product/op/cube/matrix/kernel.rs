@@ -5,19 +5,11 @@
 //! component `c`. For the weights, `out[(u, v), n] = Σ_{(row, k)} Z[(row, k), (u, v)] g[row, n, k]` with
 //! `Z = Σ C x_u y_v` over the symbols with component `k`.
 //!
-//! A cube makes a tile of `ROWS` by `columns`, a unit four by four of it, from pieces of both factors of [`DEPTH`] in
-//! shared memory. In the precision of the operands: Burn's product may round f32 to TF32 on matrix units, and layers would
-//! be equivariant to ten bits only.
+//! A cube makes a [`Tile`].
 
+use crate::cube::tile::{ACROSS, DEPTH, ROWS, Tile, down, units};
 use crate::product::op::Slot;
 use cubecl::prelude::*;
-
-/// Rows of a tile.
-pub(super) const ROWS: usize = 64;
-/// Terms that are summed between two reads.
-const DEPTH: usize = 16;
-/// Rows and columns of a unit.
-const EACH: usize = 4;
 
 /// What a kernel is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,11 +20,6 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// Units of a cube.
-    pub(super) fn units(self) -> usize {
-        ROWS / EACH * (self.columns / EACH)
-    }
-
     fn weights(self) -> bool {
         self.slot == Slot::Weight
     }
@@ -149,12 +136,9 @@ pub(super) fn multiply<F: Float>(
         terminate!();
     }
     let unit = UNIT_POS as usize;
-    let units = comptime!(form.units());
     let columns = comptime!(form.columns);
-    let left_stride = comptime!(ROWS + 1);
-    let right_stride = comptime!(columns + 1);
-    let mut left = Shared::<[F]>::new_slice(comptime!(DEPTH * (ROWS + 1)));
-    let mut right = Shared::<[F]>::new_slice(comptime!(DEPTH * (columns + 1)));
+    let units = comptime!(units(columns));
+    let mut tile = Tile::<F>::new(columns);
 
     let column_tile = CUBE_POS % range.tiles * columns;
     let mut row_tile = CUBE_POS / range.tiles * ROWS;
@@ -171,13 +155,6 @@ pub(super) fn multiply<F: Float>(
         begin = part * range.chunk * blocks.dim;
         let end = begin + range.chunk * blocks.dim;
         depth = select(end < range.rows * blocks.dim, end, range.rows * blocks.dim);
-    }
-    let unit_row = unit / comptime!(columns / EACH) * EACH;
-    let unit_column = unit % comptime!(columns / EACH) * EACH;
-    let mut sums = Array::<F>::new(comptime!(EACH * EACH));
-    #[unroll]
-    for s in 0..comptime!(EACH * EACH) {
-        sums[s] = F::new(0.0_f32);
     }
 
     let mut start = begin;
@@ -211,7 +188,7 @@ pub(super) fn multiply<F: Float>(
                     form,
                 );
             }
-            left[t * left_stride + m] = value;
+            tile.put_left(t, m, value);
         }
         #[unroll]
         for s in 0..comptime!(DEPTH * columns / units) {
@@ -235,34 +212,20 @@ pub(super) fn multiply<F: Float>(
                     value = third[range.weight_row * blocks.third_width + blocks.third_at + column];
                 }
             }
-            right[t * right_stride + m] = value;
+            tile.put_right(t, m, value);
         }
-        sync_cube();
-        for t in 0..DEPTH {
-            let l = t * left_stride + unit_row;
-            let r = t * right_stride + unit_column;
-            #[unroll]
-            for i in 0..EACH {
-                let a = left[l + i];
-                #[unroll]
-                for j in 0..EACH {
-                    sums[comptime!(i * EACH + j)] =
-                        fma(a, right[r + j], sums[comptime!(i * EACH + j)]);
-                }
-            }
-        }
-        sync_cube();
+        tile.multiply();
         start += DEPTH;
     }
 
     #[unroll]
-    for i in 0..EACH {
+    for i in 0..comptime!(down(columns)) {
         #[unroll]
-        for j in 0..EACH {
-            let line = row_tile + unit_row + i;
-            let copy = column_tile + unit_column + j;
+        for j in 0..ACROSS {
+            let line = row_tile + tile.row(i);
+            let copy = column_tile + tile.column(j);
             if line < height && copy < blocks.copies {
-                let sum = sums[comptime!(i * EACH + j)];
+                let sum = tile.value(i, j);
                 if comptime!(form.weights()) {
                     out[(part * height + line) * blocks.copies + copy] = sum;
                 } else {

@@ -5,12 +5,13 @@ mod kernel;
 use super::tables::{Layout, input, matrix_tables};
 use super::{BUSY, CHUNK, Call, Key};
 use crate::cube::Tables;
+use crate::cube::tile::{self, ROWS};
 use crate::product::Path;
 use crate::product::op::Slot;
 use core::ops::Range;
 use core_tensor::ext::cube::{CubeTensor, address_type, dtype_to_storage_type, empty};
 use cubecl::{calculate_cube_count_elemwise, prelude::*};
-use kernel::{BlocksLaunch, Form, ROWS, RangeLaunch};
+use kernel::{BlocksLaunch, Form, RangeLaunch};
 
 impl Call<'_> {
     /// A fully connected path; with weights by class, class by class.
@@ -97,15 +98,12 @@ impl Call<'_> {
         );
         let form = Form {
             slot,
-            // Tiles of f64 that fit into 16 KiB.
-            columns: copies
-                .next_power_of_two()
-                .clamp(16, if dtype.size() == 8 { 32 } else { 64 }),
+            columns: tile::columns(copies, dtype),
         };
         let across = copies.div_ceil(form.columns);
         let (down, chunks) = if slot == Slot::Weight {
             let down = pairs.div_ceil(ROWS);
-            let wanted = BUSY / (across * down * form.units());
+            let wanted = BUSY / (across * down * tile::units(form.columns));
             (down, (rows.len() / CHUNK).min(wanted).max(1))
         } else {
             ((rows.len() * dim).div_ceil(ROWS), 1)
@@ -117,10 +115,10 @@ impl Call<'_> {
         let operands = factors.map(|slot| self.operand(slot).expect("an operand of this slot"));
         let [first, second, third] = operands.map(|operand| operand.clone().into_tensor_arg());
         let all = across * down * chunks;
-        let cube = CubeDim::new_1d(form.units() as u32);
+        let cube = CubeDim::new_1d(tile::units(form.columns) as u32);
         kernel::multiply::launch(
             client,
-            calculate_cube_count_elemwise(client, all * form.units(), cube),
+            calculate_cube_count_elemwise(client, all * tile::units(form.columns), cube),
             cube,
             address_type(operands.into_iter().chain([target])),
             first,

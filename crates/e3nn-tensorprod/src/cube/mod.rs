@@ -1,4 +1,7 @@
-//! What kernels on GPUs share: constants, and tables on devices.
+//! What kernels on GPUs share: constants, tables on devices, tiles of products, sums of parts.
+
+pub(crate) mod chunks;
+pub(crate) mod tile;
 
 use burn::tensor::DType;
 use core_tensor::ext::cube::{CubeDevice, CubeTensor, upload_u32};

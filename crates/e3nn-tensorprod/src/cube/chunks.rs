@@ -4,7 +4,7 @@ use cubecl::prelude::*;
 
 /// `out[row, first + i] (+)= Σ_c parts[row, c, i]` for `len` values of each row.
 #[cube(launch, address_type = "dynamic")]
-pub(super) fn add<F: Float>(
+pub(crate) fn add<F: Float>(
     parts: &Tensor<F>,
     out: &mut Tensor<F>,
     units: usize,
