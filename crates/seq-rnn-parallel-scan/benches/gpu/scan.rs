@@ -92,6 +92,16 @@ impl Choice {
 /// What they return is kept, as Fusion need not write what nobody reads; and read, as a synchronisation tells nothing of a
 /// launch that failed.
 fn seconds<const D: usize>(device: &Device, rounds: usize, call: impl Fn() -> Tensor<D>) -> f64 {
+    seconds_in_a_row(device, rounds, 8, call)
+}
+
+/// The same with at most so many calls in a row.
+fn seconds_in_a_row<const D: usize>(
+    device: &Device,
+    rounds: usize,
+    most: usize,
+    call: impl Fn() -> Tensor<D>,
+) -> f64 {
     let batch = |calls: usize| {
         device.sync().expect("the device answers");
         let start = Instant::now();
@@ -108,7 +118,7 @@ fn seconds<const D: usize>(device: &Device, rounds: usize, call: impl Fn() -> Te
         return batch(1);
     }
     batch(1);
-    let calls = ((0.005 / batch(1)).ceil() as usize).clamp(1, 8);
+    let calls = ((0.005 / batch(1)).ceil() as usize).clamp(1, most);
     batch(calls);
     median((0..rounds).map(|_| batch(calls)).collect())
 }
@@ -123,7 +133,8 @@ fn copy_rate(device: &Device, dtype: DType, rounds: usize) -> f64 {
     };
     let x = Tensor::<2>::random([side, side], Distribution::Default, device).cast(dtype);
     let bytes = 2 * side * side * dtype.size();
-    bytes as f64 / seconds(device, rounds, || x.clone() * 1.5)
+    // One at a time: Fusion would read `x` once for all.
+    bytes as f64 / seconds_in_a_row(device, rounds, 1, || x.clone() * 1.5)
 }
 
 fn name([batch, time, width]: [usize; 3]) -> String {
