@@ -2,7 +2,7 @@
 
 use super::{CubeTensor, rounds, unrounded};
 use burn::tensor::DType;
-use burn_cubecl::kernel::{cast, matmul, slice};
+use burn_cubecl::kernel::{cast, into_contiguous, matmul, slice};
 use core::ops::Range;
 
 /// Rows and columns of a matrix that a view of memory starts at.
@@ -61,7 +61,7 @@ pub fn product(a: CubeTensor, b: CubeTensor, out: CubeTensor) {
         .unwrap_or_else(|e| panic!("product: {e:?}"));
 }
 
-/// The values in another dtype; the tensor itself where it has that.
+/// The values in another dtype, contiguous; the tensor itself where it has that and is.
 pub fn converted(x: CubeTensor, dtype: DType) -> CubeTensor {
-    cast(x, dtype)
+    into_contiguous(cast(x, dtype))
 }

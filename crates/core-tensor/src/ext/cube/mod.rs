@@ -17,7 +17,7 @@ pub use unrounded::{rounds, unrounded};
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, Shape};
-use burn_cubecl::ops::numeric::{full_device_dtype, zeros_client};
+use burn_cubecl::ops::numeric::full_device_dtype;
 use cubecl::client::Client;
 use cubecl::ir::AddressType;
 use cubecl::prelude::InputScalar;
@@ -47,7 +47,7 @@ pub fn empty(
     shape: impl Into<Shape>,
     dtype: DType,
 ) -> CubeTensor {
-    let (client, device, shape) = (client.clone(), device.clone(), shape.into());
+    let shape = shape.into();
     if super::poison::poisoned() && shape.num_elements() > 0 {
         let kind = dtype_to_storage_type(dtype);
         let poison = match dtype.size() {
@@ -55,10 +55,10 @@ pub fn empty(
             1 | 2 => InputScalar::new(i8::MAX, kind),
             _ => InputScalar::new(i32::MAX, kind),
         };
-        return full_device_dtype(client, shape, device, poison, dtype);
+        return filled(client, device, shape, dtype, poison);
     }
     let buffer = client.empty(shape.num_elements() * dtype.size());
-    CubeTensor::new_contiguous(client, device, shape, buffer, dtype)
+    CubeTensor::new_contiguous(client.clone(), device.clone(), shape, buffer, dtype)
 }
 
 /// A new contiguous tensor of zeros.
@@ -72,7 +72,22 @@ pub fn zeros(
     if shape.num_elements() == 0 {
         return empty(client, device, shape, dtype);
     }
-    zeros_client(client.clone(), device.clone(), shape, dtype)
+    let zero = InputScalar::new(0u32, dtype_to_storage_type(dtype));
+    filled(client, device, shape, dtype, zero)
+}
+
+/// Burn lays rows of what it makes out with gaps where the device likes them aligned (CUDA does), which kernels that count on
+/// contiguous outputs must not meet. A vector has none.
+fn filled(
+    client: &Client,
+    device: &CubeDevice,
+    shape: Shape,
+    dtype: DType,
+    value: InputScalar,
+) -> CubeTensor {
+    let flat = [shape.num_elements()].into();
+    let flat = full_device_dtype(client.clone(), flat, device.clone(), value, dtype);
+    CubeTensor::new_contiguous(client.clone(), device.clone(), shape, flat.handle, dtype)
 }
 
 /// Copies whole numbers that a kernel looks up (offsets, sizes) to the device, as a `u32` vector.
