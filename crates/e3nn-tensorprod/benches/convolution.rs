@@ -5,7 +5,7 @@
 //! `--bench` it checks on a small graph that its arrays are those of the peer.
 //!
 //! `GPU=1 cargo bench -p e3nn-tensorprod --features cuda --bench convolution` times the kernels on a GPU (or with `vulkan`,
-//! `wgpu`) and prints the bandwidth that they reach.
+//! `wgpu`) and prints the bandwidth that they reach; `benches/peers/convolution_gpu.py` times others on the same arrays.
 
 mod common;
 #[cfg(any(feature = "cuda", feature = "vulkan", feature = "wgpu"))]
@@ -88,62 +88,80 @@ impl Problem {
         }
     }
 
-    /// Processor seconds of a pass and root mean squares of its results.
-    fn run(&self, pass: &str) -> (f64, Vec<f64>) {
-        let device = Device::flex();
-        let device = if pass == "forward" {
-            device
-        } else {
-            device.autodiff()
+    /// Features, harmonics and weights on a device, and a direction of each.
+    fn tensors(&self, device: &Device) -> [[Tensor<2>; 3]; 2] {
+        let on = |data: &TensorData| Tensor::from_data(data.clone(), (device, DType::F32));
+        [&self.values, &self.tangents].map(|all| all.each_ref().map(on))
+    }
+
+    fn convolve(&self, [x, y, w]: [Tensor<2>; 3]) -> Tensor<2> {
+        self.conv.forward(x, y, w, &self.graph)
+    }
+
+    /// Seconds of a pass by a clock, and its results.
+    fn run(
+        &self,
+        pass: &str,
+        [values, directions]: &[[Tensor<2>; 3]; 2],
+        now: &dyn Fn() -> f64,
+    ) -> (f64, Vec<Tensor<2>>) {
+        let tracked = |tensors: &[Tensor<2>; 3], which: [bool; 3]| {
+            [0, 1, 2].map(|i| {
+                let t = tensors[i].clone().autodiff();
+                if which[i] { t.require_grad() } else { t }
+            })
         };
-        let tensor = |data: &TensorData, tracked: bool| {
-            let t = Tensor::<2>::from_data(data.clone(), (&device, DType::F32));
-            if tracked { t.require_grad() } else { t }
+        let gradients = |inputs: &[Tensor<2>; 3]| {
+            let out = self.convolve(inputs.clone());
+            // Not summed: gradients are those of the sum, whose own time is that of another kernel of Burn.
+            let grads = (out.clone() * out * 0.5).backward();
+            inputs
+                .each_ref()
+                .map(|t| t.grad(&grads).expect("a gradient"))
         };
-        let all = |tracked: [bool; 3]| [0, 1, 2].map(|i| tensor(&self.values[i], tracked[i]));
-        let directions = || [0, 1, 2].map(|i| tensor(&self.tangents[i], pass == "force" && i != 1));
-        let convolve = |[x, y, w]: [Tensor<2>; 3]| self.conv.forward(x, y, w, &self.graph);
+        let results = |start: f64, all: Vec<Tensor<2>>| (now() - start, all);
         match pass {
             "forward" => {
-                let inputs = all([false; 3]);
-                let start = processor_seconds();
-                let out = convolve(inputs);
-                (processor_seconds() - start, vec![rms(&out)])
+                let inputs = values.clone();
+                let start = now();
+                let out = self.convolve(inputs);
+                results(start, vec![out])
             }
             "backward" => {
-                let inputs = all([true; 3]);
-                let start = processor_seconds();
-                let out = convolve(inputs.clone());
-                let grads = (out.powi_scalar(2).sum() * 0.5).backward();
-                let grads = inputs.map(|t| t.grad(&grads).expect("a gradient"));
-                (processor_seconds() - start, grads.iter().map(rms).collect())
+                let inputs = tracked(values, [true; 3]);
+                let start = now();
+                let grads = gradients(&inputs);
+                results(start, grads.into())
             }
             "force" => {
-                let (first, inputs, directions) =
-                    (all([true; 3]), all([true, false, true]), directions());
-                let start = processor_seconds();
+                let first = tracked(values, [true; 3]);
+                let inputs = tracked(values, [true, false, true]);
+                let directions = tracked(directions, [true, false, true]);
+                let start = now();
                 // First pass: the forces.
-                let out = convolve(first.clone());
-                let grads = (out.powi_scalar(2).sum() * 0.5).backward();
-                let forces = first.map(|t| t.grad(&grads).expect("a gradient"));
+                let forces = gradients(&first);
                 // Second: the energy's derivative along the direction, and its gradient.
-                let mut i = 0;
-                let [x, y, w] = inputs.clone().map(|value| {
-                    i += 1;
-                    Dual::new(value, directions[i - 1].clone())
-                });
+                let pairs = [0, 1, 2].map(|i| Dual::new(inputs[i].clone(), directions[i].clone()));
+                let [x, y, w] = pairs;
                 let out = self.conv.forward(x, y, w, &self.graph);
                 let along = out.value * out.tangent.expect("a tangent");
-                let grads = along.sum().backward();
+                let grads = along.backward();
                 let second = [0, 2].map(|i| inputs[i].grad(&grads).expect("a gradient"));
                 // In a network tangents depend on parameters too.
                 let others = [0, 2].map(|i| directions[i].grad(&grads).expect("a gradient"));
-                let seconds = processor_seconds() - start;
+                let out = results(start, second.into());
                 drop((forces, others));
-                (seconds, second.iter().map(rms).collect())
+                out
             }
             _ => panic!("no pass {pass}"),
         }
+    }
+
+    /// Processor seconds of a pass on the CPU, and root mean squares of its results.
+    fn run_cpu(&self, pass: &str) -> (f64, Vec<f64>) {
+        let tensors = self.tensors(&Device::flex());
+        let (seconds, results) = self.run(pass, &tensors, &processor_seconds);
+        (seconds, results.iter().map(rms).collect())
     }
 }
 
@@ -277,8 +295,8 @@ fn main() {
             let turned = Problem::new(case, Layout::IrMul, nodes, degree);
             let (mut best, mut best_turned, mut theirs) = (f64::MAX, f64::MAX, f64::MAX);
             for round in 0..=rounds {
-                let (seconds, digest) = ours.run(pass);
-                let (seconds_turned, _) = turned.run(pass);
+                let (seconds, digest) = ours.run_cpu(pass);
+                let (seconds_turned, _) = turned.run_cpu(pass);
                 let answer = peer
                     .as_mut()
                     .map(|p| p.ask(&format!("{case} {pass} {nodes} {degree}")));

@@ -281,10 +281,9 @@ fn dispatch(
         call,
     );
     let out = Tensor::<3>::from_dispatch(out);
-    let part = |i: usize| out.clone().narrow(0, i, 1).squeeze_dim::<2>(0);
-    if dual {
-        Dual::new(part(0), part(1))
-    } else {
-        Dual::constant(part(0))
+    if !dual {
+        return Dual::constant(out.squeeze_dim::<2>(0));
     }
+    let part = |i: usize| out.clone().narrow(0, i, 1).squeeze_dim::<2>(0);
+    Dual::new(part(0), part(1))
 }

@@ -3,17 +3,21 @@
 use super::super::spec::Weighting;
 use super::groups::{By, Unrolled, groups};
 use super::harmonics::{self, UNITS};
-use super::problem::{ALIGNED, Problem};
+use super::problem::{ALIGNED, FULL_UNITS, Problem};
 use super::weights::Panel;
-use super::{gradients, sources, spline};
+use super::{gradients, planes, sources, spline};
 use core_tensor::ext::cube::{
     CubeTensor, address_type, block, into_contiguous, product, transposed,
 };
+use cubecl::ir::features::Plane;
 
 /// Edges that a unit takes at most, one after the other.
 const RUN: usize = 16;
 /// Units below which runs of edges are cut shorter.
 const BUSY: usize = 1 << 17;
+
+/// Sums of gradients of harmonics that a unit holds beside the rest.
+const PLANE_SUMS: usize = 32;
 
 /// What a pass writes; absent if nobody asks.
 struct Outputs {
@@ -120,9 +124,17 @@ impl Problem<'_> {
             outputs.w.clone()
         };
         for group in groups {
-            self.launch_gradients(panel, cotangent, group, &gw, &gx);
-            if let Some(gy) = &outputs.y {
-                self.launch_harmonics(panel, cotangent, group, gy);
+            let plane = self.plane(group).filter(|_| outputs.y.is_some());
+            let sums = group.y.len() * parts;
+            let rows = plane.map(|plane| {
+                let planes = group.channels / plane;
+                self.output([edges.len(), planes, sums])
+            });
+            self.launch_gradients(panel, cotangent, group, [&gw, &gx, &rows]);
+            match (&outputs.y, rows) {
+                (Some(gy), Some(rows)) => self.launch_fold(panel, group, &rows, gy),
+                (Some(gy), None) => self.launch_harmonics(panel, cotangent, group, gy),
+                (None, _) => {}
             }
         }
         if let (Some(rows), Some(gx)) = (&gx, &outputs.x) {
@@ -141,57 +153,108 @@ impl Problem<'_> {
         }
     }
 
+    /// Units of the planes that sum gradients of harmonics, where planes are all of one size, hold channels of one edge only, and
+    /// the sums fit beside what else units hold.
+    fn plane(&self, group: &Unrolled) -> Option<usize> {
+        let properties = self.client().properties();
+        let hardware = &properties.hardware;
+        let size = hardware.plane_size_max as usize;
+        let uniform = hardware.plane_size_min == hardware.plane_size_max
+            && properties.features.plane.contains(Plane::Ops);
+        let fits = group.y.len() * self.call.parts() <= PLANE_SUMS;
+        (uniform && fits && size.is_power_of_two() && group.channels.is_multiple_of(size))
+            .then_some(size)
+    }
+
+    /// Gradients of weights, of features of edges, and sums over planes of those of harmonics.
     #[allow(unsafe_code)]
     fn launch_gradients(
         &self,
         panel: &Panel,
         cotangent: &CubeTensor,
         group: &Unrolled,
-        gw: &Option<CubeTensor>,
-        gx: &Option<CubeTensor>,
+        results: [&Option<CubeTensor>; 3],
     ) {
-        if gw.is_none() && gx.is_none() {
+        let wanted = results.into_iter().flatten();
+        let count = wanted.clone().count();
+        if count == 0 {
             return;
         }
-        // Lists, cotangents, features, harmonics, weights, and both results.
+        // Lists, cotangents, features, harmonics, weights, and the results.
         let form = self.form;
         let tangents = [form.y_dot, form.x_dot, form.w_dot].map(usize::from);
-        let buffers = 7 + tangents.iter().sum::<usize>();
+        let buffers = 5 + tangents.iter().sum::<usize>() + count;
         let most = self.client().properties().hardware.max_bindings as usize;
-        if gw.is_some() && gx.is_some() && buffers > most {
-            self.launch_gradients(panel, cotangent, group, gw, &None);
-            self.launch_gradients(panel, cotangent, group, &None, gx);
+        if count > 1 && buffers > most {
+            for i in 0..3 {
+                let mut alone = [&None; 3];
+                alone[i] = results[i];
+                self.launch_gradients(panel, cotangent, group, alone);
+            }
             return;
         }
         let units = panel.edges.len() * group.channels;
         let run = (units / BUSY).clamp(1, RUN);
-        let (count, dim) = self.full_units(panel.edges.len().div_ceil(run) * group.channels);
-        let written = [gw, gx].map(|t| t.clone().map(CubeTensor::into_tensor_arg));
-        let [to_w, to_x] = written;
+        let runs = panel.edges.len().div_ceil(run);
+        let (cubes, dim) = self.units_of(runs * group.channels, FULL_UNITS);
+        let [gw, gx, gy] = results;
+        let [to_w, to_x, to_y] = results.map(|t| t.clone().map(CubeTensor::into_tensor_arg));
         let first_gw = if self.computed() {
             panel.edges.start
         } else {
             0
         };
-        let mut others = vec![cotangent];
-        others.extend(gw);
-        others.extend(gx);
+        let plane = gy.as_ref().and(self.plane(group)).unwrap_or(0);
+        let others: Vec<&CubeTensor> = core::iter::once(cotangent).chain(wanted).collect();
         // SAFETY: rows are edges of the panel and their ends, which the graph has checked; columns are places of blocks, and
         // widths of rows were checked against the irreps.
         unsafe {
             gradients::gradients::launch_unchecked(
                 self.client(),
-                count,
+                cubes,
                 dim,
                 self.address_type(panel, &others),
-                self.edges(panel, [gw.is_some(), true, gx.is_some()]),
+                self.edges(
+                    panel,
+                    [
+                        gw.is_some() || gy.is_some(),
+                        true,
+                        gx.is_some() || gy.is_some(),
+                    ],
+                ),
                 cotangent.clone().into_tensor_arg(),
                 to_w.into(),
                 to_x.into(),
+                to_y.into(),
                 first_gw,
                 run,
+                plane,
                 group.clone(),
                 form,
+                self.elem(),
+            );
+        }
+    }
+
+    /// Gradients of harmonics from their sums over planes.
+    #[allow(unsafe_code)]
+    fn launch_fold(&self, panel: &Panel, group: &Unrolled, rows: &CubeTensor, gy: &CubeTensor) {
+        let [edges, planes, sums] = rows.meta.shape().dims();
+        let (cubes, dim) = self.units(edges * sums);
+        // SAFETY: rows are those of the edges of the panel.
+        unsafe {
+            planes::fold::launch_unchecked(
+                self.client(),
+                cubes,
+                dim,
+                address_type([rows, gy]),
+                rows.clone().into_tensor_arg(),
+                gy.clone().into_tensor_arg(),
+                panel.edges.start,
+                edges * sums,
+                planes,
+                self.call.parts(),
+                group.clone(),
                 self.elem(),
             );
         }

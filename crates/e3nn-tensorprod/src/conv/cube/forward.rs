@@ -2,7 +2,7 @@
 //! over the edges that arrive.
 
 use super::groups::Unrolled;
-use super::terms::{Edges, Form, couple, moved, read, read_harmonics, read_node};
+use super::terms::{Edges, Form, Reads, couple, moved};
 use cubecl::prelude::*;
 
 /// `out[row] = Σ_e message(e)` over the edges of the launch; a row whose edges began in an earlier launch goes on.
@@ -62,51 +62,52 @@ pub(super) fn forward<F: Float>(
         }
     }
 
-    let mut x = Array::<F>::new(comptime!(group.x.len()));
-    let mut x_dot = Array::<F>::new(comptime!(group.x.len()));
-    let mut y = Array::<F>::new(comptime!(group.y.len()));
-    let mut y_dot = Array::<F>::new(comptime!(group.y.len()));
+    // What the next edge needs is on its way while one is worked on, its source even one edge earlier: otherwise reads would
+    // be as late as registers allow, one after the other.
+    let mut now = Reads::<F>::new(comptime!(group.clone()));
+    let mut next = Reads::<F>::new(comptime!(group.clone()));
+    let mut source = 0usize.runtime();
+    if begin < end {
+        let first = edges.source(begin);
+        next.fill(edges, begin, first, channel, comptime!(group.clone()), form);
+        source = edges.source(select(begin + 1 < end, begin + 1, begin));
+    }
     for edge in begin..end {
-        let source = edges.source(edge);
-        let weight_row = edge - edges.first_weight;
-        read_harmonics::<F>(&edges.y, edge, &mut y, comptime!(group.clone()));
-        if comptime!(form.y_dot) {
-            read_harmonics::<F>(&edges.y_dot, edge, &mut y_dot, comptime!(group.clone()));
-        }
-        read_node::<F>(
+        now.copy(&next, comptime!(group.clone()), form);
+        let follows = select(edge + 1 < end, edge + 1, edge);
+        next.fill(
             edges,
+            follows,
             source,
             channel,
-            &mut x,
-            &mut x_dot,
             comptime!(group.clone()),
             form,
         );
+        source = edges.source(select(edge + 2 < end, edge + 2, follows));
         #[unroll]
         for p in 0..comptime!(group.pieces.len()) {
             let piece = comptime!(group.pieces[p].clone());
-            let column = comptime!(piece.weight) + channel;
-            let w = read::<F>(&edges.w, weight_row, column);
-            let w_dot = read::<F>(&edges.w_dot, weight_row, column);
+            let w = now.w[p];
+            let w_dot = now.w_dot[p];
             #[unroll]
             for i in 0..comptime!(piece.components.len()) {
                 let component = comptime!(piece.components[i].clone());
-                let message = w * x[comptime!(component.a)];
+                let message = w * now.x[comptime!(component.a)];
                 let drift = moved::<F>(
                     w,
                     w_dot,
-                    x[comptime!(component.a)],
-                    x_dot[comptime!(component.a)],
+                    now.x[comptime!(component.a)],
+                    now.x_dot[comptime!(component.a)],
                     form,
                 );
                 #[unroll]
                 for j in 0..comptime!(component.pairs.len()) {
                     let pair = comptime!(component.pairs[j].clone());
                     let c = comptime!(pair.c);
-                    let table = couple::<F>(&y, comptime!(pair.clone()));
+                    let table = couple::<F>(&now.y, comptime!(pair.clone()));
                     sums[c] = fma(table, message, sums[c]);
                     if comptime!(form.y_dot) {
-                        let slope = couple::<F>(&y_dot, pair);
+                        let slope = couple::<F>(&now.y_dot, pair);
                         sums[count + c] = fma(slope, message, sums[count + c]);
                     }
                     if comptime!(form.moves()) {

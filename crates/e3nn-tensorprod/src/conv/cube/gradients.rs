@@ -2,21 +2,25 @@
 //! the node where they arrive in registers.
 
 use super::groups::Unrolled;
-use super::terms::{Edges, Form, couple, read, read_harmonics, read_node};
+use super::planes::{Shares, sum_over_plane};
+use super::terms::{Edges, Form, Reads, couple, moved, spread};
 use cubecl::prelude::*;
 
 /// With `p_a = Σ_c A_ac g_c + Ȧ_ac ġ_c` and `ṗ_a = Σ_c A_ac ġ_c`, where `A_ac = Σ_b C_abc y_b`:
 /// `∂w = Σ_a x_a p_a + ẋ_a ṗ_a`, `∂ẇ = Σ_a x_a ṗ_a`, `∂x_a = w p_a + ẇ ṗ_a`, `∂ẋ_a = w ṗ_a`, summed over paths.
 ///
-/// `gw` and `gx` are `[parts, edges, …]` from edge `first_row` on.
+/// `gw` and `gx` are `[parts, edges, …]` from edge `first_row` on. `gy` is `[edges, planes, harmonics]`, those of the group, the
+/// tangents' after the others: for every plane of units what its channels add to the gradients of harmonics.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub(super) fn gradients<F: Float>(
     edges: &Edges<F>,
     cotangent: &Tensor<F>,
     mut gw: ComptimeOption<&mut Tensor<F>>,
     mut gx: ComptimeOption<&mut Tensor<F>>,
+    mut gy: ComptimeOption<&mut Tensor<F>>,
     first_gw: usize,
     run: usize,
+    #[comptime] plane: usize,
     #[comptime] group: Unrolled,
     #[comptime] form: Form,
     #[define(F)] _dtype: ElemType,
@@ -32,16 +36,29 @@ pub(super) fn gradients<F: Float>(
     let pieces = comptime!(group.pieces.len());
 
     let mut g = Array::<F>::new(comptime!(count * form.parts()));
-    let mut x = Array::<F>::new(features);
-    let mut x_dot = Array::<F>::new(features);
-    let mut y = Array::<F>::new(comptime!(group.y.len()));
-    let mut y_dot = Array::<F>::new(comptime!(group.y.len()));
     let mut to_x = Array::<F>::new(comptime!(features * form.parts()));
-    let mut w = Array::<F>::new(pieces);
-    let mut w_dot = Array::<F>::new(pieces);
     let mut to_w = Array::<F>::new(comptime!(pieces * form.parts()));
+    let harmonics = comptime!(group.y.len());
+    let mut to_y = Array::<F>::new(comptime!((harmonics * form.parts()).next_power_of_two()));
     let mut current = 0usize.runtime();
+    // As in the forward pass, an edge is read while the one before is worked on.
+    let mut now = Reads::<F>::new(comptime!(group.clone()));
+    let mut next = Reads::<F>::new(comptime!(group.clone()));
+    let first = edges.source(start);
+    next.fill(edges, start, first, channel, comptime!(group.clone()), form);
+    let mut source = edges.source(select(start + 1 < stop, start + 1, start));
     for edge in start..stop {
+        now.copy(&next, comptime!(group.clone()), form);
+        let follows = select(edge + 1 < stop, edge + 1, edge);
+        next.fill(
+            edges,
+            follows,
+            source,
+            channel,
+            comptime!(group.clone()),
+            form,
+        );
+        source = edges.source(select(edge + 2 < stop, edge + 2, follows));
         let node = edges.destination(edge);
         if edge == start || node != current {
             current = node;
@@ -56,36 +73,19 @@ pub(super) fn gradients<F: Float>(
                 }
             }
         }
-        let source = edges.source(edge);
-        read_harmonics::<F>(&edges.y, edge, &mut y, comptime!(group.clone()));
-        if comptime!(form.y_dot) {
-            read_harmonics::<F>(&edges.y_dot, edge, &mut y_dot, comptime!(group.clone()));
-        }
-        read_node::<F>(
-            edges,
-            source,
-            channel,
-            &mut x,
-            &mut x_dot,
-            comptime!(group.clone()),
-            form,
-        );
         #[unroll]
         for a in 0..comptime!(features * form.parts()) {
             to_x[a] = F::new(0.0_f32);
         }
-        // All reads are on their way before the first result is written: for all that a compiler knows, it could be read next.
-        #[unroll]
-        for p in 0..pieces {
-            let column = comptime!(group.pieces[p].weight) + channel;
-            w[p] = read::<F>(&edges.w, edge - edges.first_weight, column);
-            if comptime!(form.w_dot) {
-                w_dot[p] = read::<F>(&edges.w_dot, edge - edges.first_weight, column);
-            }
+        if comptime!(plane > 0) {
             #[unroll]
-            for part in 0..comptime!(form.parts()) {
-                to_w[part * pieces + p] = F::new(0.0_f32);
+            for b in 0..comptime!((harmonics * form.parts()).next_power_of_two()) {
+                to_y[b] = F::new(0.0_f32);
             }
+        }
+        #[unroll]
+        for p in 0..comptime!(pieces * form.parts()) {
+            to_w[p] = F::new(0.0_f32);
         }
         #[unroll]
         for p in 0..pieces {
@@ -97,11 +97,17 @@ pub(super) fn gradients<F: Float>(
                 // `p_a` and `ṗ_a`.
                 let mut pull = F::new(0.0_f32);
                 let mut pull_dot = F::new(0.0_f32);
+                let w = now.w[p];
+                let w_dot = now.w_dot[p];
+                let x = now.x[a];
+                let x_dot = now.x_dot[a];
+                let message = w * x;
+                let drift = moved::<F>(w, w_dot, x, x_dot, form);
                 #[unroll]
                 for j in 0..comptime!(component.pairs.len()) {
                     let pair = comptime!(component.pairs[j].clone());
                     let c = comptime!(pair.c);
-                    let table = couple::<F>(&y, comptime!(pair.clone()));
+                    let table = couple::<F>(&now.y, comptime!(pair.clone()));
                     if comptime!(j == 0) {
                         pull = table * g[c];
                     } else {
@@ -115,21 +121,24 @@ pub(super) fn gradients<F: Float>(
                         }
                     }
                     if comptime!(form.y_dot) {
-                        let slope = couple::<F>(&y_dot, pair);
+                        let slope = couple::<F>(&now.y_dot, comptime!(pair.clone()));
                         pull = fma(slope, g[count + c], pull);
                     }
+                    if comptime!(plane > 0) {
+                        spread::<F>(message, drift, &g, &mut to_y, pair, count, harmonics, form);
+                    }
                 }
-                to_w[p] = fma(x[a], pull, to_w[p]);
-                to_x[a] = fma(w[p], pull, to_x[a]);
+                to_w[p] = fma(x, pull, to_w[p]);
+                to_x[a] = fma(w, pull, to_x[a]);
                 if comptime!(form.dual()) {
-                    to_w[pieces + p] = fma(x[a], pull_dot, to_w[pieces + p]);
-                    to_x[features + a] = fma(w[p], pull_dot, to_x[features + a]);
+                    to_w[pieces + p] = fma(x, pull_dot, to_w[pieces + p]);
+                    to_x[features + a] = fma(w, pull_dot, to_x[features + a]);
                 }
                 if comptime!(form.x_dot) {
-                    to_w[p] = fma(x_dot[a], pull_dot, to_w[p]);
+                    to_w[p] = fma(x_dot, pull_dot, to_w[p]);
                 }
                 if comptime!(form.w_dot) {
-                    to_x[a] = fma(w_dot[p], pull_dot, to_x[a]);
+                    to_x[a] = fma(w_dot, pull_dot, to_x[a]);
                 }
             }
         }
@@ -164,6 +173,24 @@ pub(super) fn gradients<F: Float>(
                         gx[at] += to_x[part * features + a];
                     } else {
                         gx[at] = to_x[part * features + a];
+                    }
+                }
+            }
+        }
+        #[comptime]
+        if let ComptimeOption::Some(gy) = &mut gy {
+            let sums = comptime!(harmonics * form.parts());
+            let planes = comptime!(group.channels / plane);
+            let row = (edge - edges.first) * planes + channel / plane;
+            let shares = comptime!(Shares::new(sums, plane));
+            let lane = channel % plane;
+            sum_over_plane::<F>(&mut to_y, lane, sums, plane);
+            let first = lane / comptime!(shares.same) * comptime!(shares.held);
+            if lane % comptime!(shares.same) == 0 {
+                #[unroll]
+                for i in 0..comptime!(shares.held) {
+                    if first + i < sums {
+                        gy[row * sums + first + i] = to_y[i];
                     }
                 }
             }

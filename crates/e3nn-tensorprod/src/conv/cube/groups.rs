@@ -9,9 +9,10 @@ use std::sync::{Arc, OnceLock};
 
 /// Multiply-adds that a kernel unrolls for an edge, about: what compiles in a fraction of a second.
 const UNROLLED: usize = 800;
-/// Values of the output of a channel that a kernel keeps in registers, tangents included: their sums, or, beside more
-/// of other values, their cotangents.
-const REGISTERS: [usize; 2] = [80, 72];
+/// Values of the output of a channel that a kernel keeps in registers, tangents included: their sums, without and with
+/// tangents, or, beside more of other values, their cotangents.
+const SUMS: [usize; 2] = [56, 80];
+const COTANGENTS: [usize; 2] = [72, 72];
 
 /// Where a component of some channels lies in a row: that of channel `u` at `column + u · apart`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -154,21 +155,19 @@ fn build(paths: &Paths, by: By, parts: usize) -> Vec<Unrolled> {
         };
         (path.channels, place.first)
     });
-    let mut all = Builder {
-        registers: REGISTERS[usize::from(by == By::Input)] / parts,
-        ..Builder::default()
+    let held = match by {
+        By::Output => SUMS,
+        By::Input => COTANGENTS,
     };
-    for path in list {
-        let mut c = 0;
-        while c < path.dims[2] {
-            let end = all.room(path, c);
-            if end > c {
-                all.add(path, c..end);
-                c = end;
-            } else {
-                all.close();
-            }
-        }
+    let most = held[parts - 1] / parts;
+    let mut all = Builder::default();
+    for same in list.chunk_by(|a, b| a.channels == b.channels) {
+        // As many kernels as it takes, about equal.
+        let sizes = || same.iter().map(|path| path.dims[2]);
+        let total: usize = sizes().sum();
+        let share = total.div_ceil(total.div_ceil(most).max(1));
+        all.registers = most.min(share + sizes().max().unwrap_or(0).saturating_sub(1));
+        all.add_all(same);
     }
     all.close();
     all.done
@@ -223,6 +222,21 @@ impl Builder {
         } else {
             let most = (first + 1..all).take_while(|&end| fits(end)).last();
             most.unwrap_or(first + 1)
+        }
+    }
+
+    fn add_all(&mut self, paths: &[&Path]) {
+        for path in paths {
+            let mut c = 0;
+            while c < path.dims[2] {
+                let end = self.room(path, c);
+                if end > c {
+                    self.add(path, c..end);
+                    c = end;
+                } else {
+                    self.close();
+                }
+            }
         }
     }
 
@@ -348,7 +362,7 @@ mod tests {
         let all = "0e+1o+2e+3o+4e+5o+6e+7o+8e";
         let high = paths("5x4e+3x3o+2x0e+2x8e", "0e+1o+2e+3o+4e+8e", all);
         for (paths, by, parts, expected) in [
-            (&mace, By::Output, 1, 1),
+            (&mace, By::Output, 1, 2),
             (&mace, By::Input, 1, 1),
             (&mace, By::Output, 2, 2),
             (&high, By::Output, 1, 20),
@@ -358,7 +372,7 @@ mod tests {
             assert!(groups.len() <= expected, "{} kernels", groups.len());
             assert_eq!(of_groups(groups), of_paths(paths));
             for group in groups {
-                assert!(group.out.len() * parts <= REGISTERS[0]);
+                assert!(group.out.len() * parts <= SUMS[1]);
             }
             // What is written first is not added to, and the rest is.
             for slots in [|g: &Group| g.x.clone(), |g: &Group| g.out.clone()] {

@@ -1,7 +1,7 @@
 //! Gradients of harmonics: sums over the channels of an edge.
 
 use super::groups::Unrolled;
-use super::terms::{Edges, Form, constant, moved, read, read_node};
+use super::terms::{Edges, Form, moved, read, read_node, spread};
 use cubecl::prelude::*;
 
 /// Units of a cube.
@@ -80,24 +80,7 @@ pub(super) fn gradients<F: Float>(
                 #[unroll]
                 for j in 0..comptime!(component.pairs.len()) {
                     let pair = comptime!(component.pairs[j].clone());
-                    let c = comptime!(pair.c);
-                    let mut product = message * g[c];
-                    let mut product_dot = product;
-                    if comptime!(form.dual()) {
-                        product_dot = message * g[outputs + c];
-                        if comptime!(form.moves()) {
-                            product = fma(drift, g[outputs + c], product);
-                        }
-                    }
-                    #[unroll]
-                    for k in 0..comptime!(pair.terms.len()) {
-                        let b = comptime!(pair.terms[k].0);
-                        let value = constant::<F>(comptime!(pair.terms[k].1));
-                        sums[b] = fma(value, product, sums[b]);
-                        if comptime!(form.dual()) {
-                            sums[count + b] = fma(value, product_dot, sums[count + b]);
-                        }
-                    }
+                    spread::<F>(message, drift, &g, &mut sums, pair, outputs, count, form);
                 }
             }
         }

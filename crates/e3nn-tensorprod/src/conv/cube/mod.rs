@@ -8,10 +8,11 @@
 //! - [`forward`]: a unit per node and channel walks over the edges that arrive; nodes with very many are [`split`];
 //! - [`gradients`]: a unit per channel and run of edges; what edges collect for the features of their sources is added up by
 //!   [`sources`], over the edges that leave a node in their order;
-//! - [`harmonics`]: a row of units per edge sums over channels.
+//! - gradients of harmonics are sums over channels: of the same units, over planes where a device has them ([`planes`]), or of
+//!   a kernel of their own, a row of units per edge ([`harmonics`]).
 //!
 //! Weights that are not stored are computed for a panel of edges at a time ([`weights`]): by Burn's product, or from the
-//! table ([`spline`]). Panels bound the memory of a pass to [`panel_bytes`](problem::panel_bytes), whatever the graph. With
+//! table ([`spline`]). Panels bound the memory of a pass to a share of that of the device, whatever the graph. With
 //! stored or splined weights no bit depends on how edges are cut into panels; Burn's product may round by its size.
 //!
 //! No atomics; every sum has one owner and a fixed order: the same bits in every run.
@@ -21,6 +22,7 @@ mod forward;
 mod gradients;
 mod groups;
 mod harmonics;
+mod planes;
 mod problem;
 mod sources;
 mod spline;

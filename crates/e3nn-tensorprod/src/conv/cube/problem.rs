@@ -16,23 +16,22 @@ use cubecl::client::Client;
 use cubecl::ir::{AddressType, ElemType};
 use cubecl::{calculate_cube_count_elemwise, prelude::*};
 
-/// What panels hold, bytes, about.
-static PANEL_BYTES: AtomicUsize = AtomicUsize::new(256 << 20);
+/// What panels hold, bytes, about, of a device that does not say how much it has.
+const PANEL_BYTES: usize = 256 << 20;
+/// The share of the memory of a device that does, if that is more.
+const PANEL_SHARE: u64 = 64;
+/// What tests want instead, if not 0.
+static LIMIT: AtomicUsize = AtomicUsize::new(0);
 /// Edges of panels come in multiples of this, so that rows of any length begin at places that devices bind memory from.
 pub(super) const ALIGNED: usize = 128;
 
 /// Units of a cube whose kernel fills the registers.
-const FULL_UNITS: u32 = 64;
+pub(super) const FULL_UNITS: u32 = 64;
 
-/// What the values of a panel of edges may take, bytes.
-pub(super) fn panel_bytes() -> usize {
-    PANEL_BYTES.load(Ordering::Relaxed)
-}
-
-/// For tests: panels of about so many bytes, at least of 128 edges, instead of 256 MiB, in the whole program.
+/// For tests: panels of about so many bytes, at least of 128 edges, in the whole program.
 #[cfg(feature = "testing")]
 pub fn limit_panels(bytes: usize) {
-    PANEL_BYTES.store(bytes, Ordering::Relaxed);
+    LIMIT.store(bytes, Ordering::Relaxed);
 }
 
 /// A call and what it runs on.
@@ -123,9 +122,9 @@ impl<'a> Problem<'a> {
         (cubes, dim)
     }
 
-    /// A unit each, in small cubes: those of kernels that fill the registers, of which more fit beside each other.
-    pub(super) fn full_units(&self, count: usize) -> (CubeCount, CubeDim) {
-        let dim = CubeDim::new_1d(FULL_UNITS);
+    /// A unit each, `units` to a cube.
+    pub(super) fn units_of(&self, count: usize, units: u32) -> (CubeCount, CubeDim) {
+        let dim = CubeDim::new_1d(units);
         let cubes = calculate_cube_count_elemwise(self.client(), count, dim);
         (cubes, dim)
     }
@@ -139,7 +138,14 @@ impl<'a> Problem<'a> {
     }
 
     /// The width of index for a launch on a panel with these tensors.
+    ///
+    /// Where addresses are of 64 bits and instructions add a constant to them, indices of that width cost less than narrow
+    /// ones, whose sums may wrap around and are taken anew for every place of a row: 168 registers against 255 with spills,
+    /// and a fifth fewer instructions.
     pub(super) fn address_type(&self, panel: &Panel, others: &[&CubeTensor]) -> AddressType {
+        if matches!(self.client().name(), "cuda" | "hip") {
+            return AddressType::U64;
+        }
         let own = [&self.x, &self.y, &self.lists].into_iter();
         address_type(
             own.chain(panel.w.iter().flatten())
@@ -172,11 +178,25 @@ impl<'a> Problem<'a> {
         )
     }
 
+    /// What the values of a panel of edges may take, bytes.
+    fn panel_bytes(&self) -> usize {
+        let limit = LIMIT.load(Ordering::Relaxed);
+        if limit > 0 {
+            return limit;
+        }
+        let memory = self.client().properties().memory.max_memory();
+        let share = memory.map_or(0, |bytes| bytes / PANEL_SHARE);
+        PANEL_BYTES.max(usize::try_from(share).unwrap_or(PANEL_BYTES))
+    }
+
     /// The edges in panels, for passes that hold so many values per edge of a panel.
     pub(super) fn panels(&self, values: usize) -> Vec<Range<usize>> {
         let edges = self.call.graph.edges();
         let per_edge = values * self.dtype().size();
-        let most = panel_bytes().checked_div(per_edge).unwrap_or(usize::MAX);
+        let most = self
+            .panel_bytes()
+            .checked_div(per_edge)
+            .unwrap_or(usize::MAX);
         let most = if most >= edges {
             edges
         } else {

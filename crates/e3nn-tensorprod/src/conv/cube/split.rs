@@ -12,6 +12,9 @@ use core_tensor::graph::Graph;
 /// Edges of a node beyond which its sum is cut. Part of what defines the bits of a sum.
 pub(super) const SEGMENT: usize = 256;
 
+/// Units of a cube of the forward pass.
+const UNITS: u32 = 128;
+
 /// All but the first segments of nodes with several.
 pub(super) struct Split {
     /// First edge and end of every segment.
@@ -78,7 +81,7 @@ impl Problem<'_> {
             None => (out, nodes),
         };
         let ranges = split.map(|split| split.ranges.clone());
-        let (count, dim) = self.full_units(rows.len() * group.channels);
+        let (count, dim) = self.units_of(rows.len() * group.channels, UNITS);
         // SAFETY: rows are edges of the panel, their sources and the nodes, all of which the graph has checked; columns are
         // places of blocks, and widths of rows were checked against the irreps.
         unsafe {

@@ -160,3 +160,132 @@ pub(super) fn moved<F: Float>(w: F, w_dot: F, x: F, x_dot: F, #[comptime] form: 
         w_dot * x
     }
 }
+
+/// What a pair adds to the gradients of harmonics: `∂y_b += C_abc (m g_c + ṁ ġ_c)`, `∂ẏ_b += C_abc m ġ_c`, `m` being the
+/// product of weight and feature. `g` holds `outputs` cotangents and as many of tangents, and `to` the sums in the same way.
+#[cube]
+pub(super) fn spread<F: Float>(
+    message: F,
+    drift: F,
+    g: &Array<F>,
+    to: &mut Array<F>,
+    #[comptime] pair: Pair,
+    #[comptime] outputs: usize,
+    #[comptime] harmonics: usize,
+    #[comptime] form: Form,
+) {
+    let c = comptime!(pair.c);
+    let mut product = message * g[c];
+    let mut product_dot = product;
+    if comptime!(form.dual()) {
+        product_dot = message * g[outputs + c];
+        if comptime!(form.moves()) {
+            product = fma(drift, g[outputs + c], product);
+        }
+    }
+    #[unroll]
+    for k in 0..comptime!(pair.terms.len()) {
+        let b = comptime!(pair.terms[k].0);
+        let value = constant::<F>(comptime!(pair.terms[k].1));
+        to[b] = fma(value, product, to[b]);
+        if comptime!(form.dual()) {
+            to[harmonics + b] = fma(value, product_dot, to[harmonics + b]);
+        }
+    }
+}
+
+/// What a unit reads of an edge: the weights of the pieces, the features of the source, the harmonics, and their tangents.
+#[derive(CubeType)]
+pub(super) struct Reads<F: Float> {
+    pub(super) w: Array<F>,
+    pub(super) w_dot: Array<F>,
+    pub(super) x: Array<F>,
+    pub(super) x_dot: Array<F>,
+    pub(super) y: Array<F>,
+    pub(super) y_dot: Array<F>,
+}
+
+#[cube]
+impl<F: Float> Reads<F> {
+    pub(super) fn new(#[comptime] group: Unrolled) -> Self {
+        let pieces = comptime!(group.pieces.len());
+        let features = comptime!(group.x.len());
+        let harmonics = comptime!(group.y.len());
+        Reads::<F> {
+            w: Array::new(pieces),
+            w_dot: Array::new(pieces),
+            x: Array::new(features),
+            x_dot: Array::new(features),
+            y: Array::new(harmonics),
+            y_dot: Array::new(harmonics),
+        }
+    }
+
+    /// Reads an edge that comes from `source`.
+    pub(super) fn fill(
+        &mut self,
+        edges: &Edges<F>,
+        edge: usize,
+        source: usize,
+        channel: usize,
+        #[comptime] group: Unrolled,
+        #[comptime] form: Form,
+    ) {
+        #[unroll]
+        for p in 0..comptime!(group.pieces.len()) {
+            let column = comptime!(group.pieces[p].weight) + channel;
+            self.w[p] = read::<F>(&edges.w, edge - edges.first_weight, column);
+            if comptime!(form.w_dot) {
+                self.w_dot[p] = read::<F>(&edges.w_dot, edge - edges.first_weight, column);
+            }
+        }
+        read_harmonics::<F>(&edges.y, edge, &mut self.y, comptime!(group.clone()));
+        if comptime!(form.y_dot) {
+            read_harmonics::<F>(
+                &edges.y_dot,
+                edge,
+                &mut self.y_dot,
+                comptime!(group.clone()),
+            );
+        }
+        read_node::<F>(
+            edges,
+            source,
+            channel,
+            &mut self.x,
+            &mut self.x_dot,
+            group,
+            form,
+        );
+    }
+
+    /// The same values.
+    pub(super) fn copy(
+        &mut self,
+        from: &Reads<F>,
+        #[comptime] group: Unrolled,
+        #[comptime] form: Form,
+    ) {
+        #[unroll]
+        for p in 0..comptime!(group.pieces.len()) {
+            self.w[p] = from.w[p];
+            if comptime!(form.w_dot) {
+                self.w_dot[p] = from.w_dot[p];
+            }
+        }
+        #[unroll]
+        for a in 0..comptime!(group.x.len()) {
+            self.x[a] = from.x[a];
+            if comptime!(form.x_dot) {
+                self.x_dot[a] = from.x_dot[a];
+            }
+        }
+        #[unroll]
+        for b in 0..comptime!(group.y.len()) {
+            self.y[b] = from.y[b];
+            if comptime!(form.y_dot) {
+                self.y_dot[b] = from.y_dot[b];
+            }
+        }
+    }
+}
