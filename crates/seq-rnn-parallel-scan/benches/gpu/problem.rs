@@ -155,7 +155,8 @@ impl Work {
 
     /// Forward and backward through Burn's autodiff; the gradient of the first tensor.
     pub(super) fn train(&self, algorithm: Algorithm) -> Tensor<3> {
-        let gradients = self.scan(&self.tracked, algorithm).sum().backward();
+        // Not summed: gradients are those of the sum, whose own time is that of another kernel of Burn.
+        let gradients = self.scan(&self.tracked, algorithm).backward();
         self.tracked[0].grad(&gradients).expect("tracked")
     }
 

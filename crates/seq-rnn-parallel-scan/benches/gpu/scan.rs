@@ -206,8 +206,7 @@ fn scans(choice: &Choice, device: &Device, copy: f64) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut left_out = Vec::new();
     println!(
-        "\nEntries: ms, GB/s of the least bytes, share of a copy. `train` is a call, a sum and its gradient; the sum's own \
-         bytes do not count.\n"
+        "\nEntries: ms, GB/s of the least bytes, share of a copy. `train` is a call and the gradient of its sum.\n"
     );
     let columns: String = choice
         .algorithms
@@ -312,7 +311,7 @@ fn layers(choice: &Choice, device: &Device) {
         let x = x.autodiff().require_grad();
         let train = seconds(device, choice.rounds, || {
             let y = layer.forward(x.clone(), InitialState::Zero).0;
-            x.grad(&y.sum().backward()).expect("tracked")
+            x.grad(&y.backward()).expect("tracked")
         });
         println!(
             "| {} | {:.3} | {:.3} |",
