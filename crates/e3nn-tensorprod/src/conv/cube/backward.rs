@@ -161,7 +161,7 @@ impl Problem<'_> {
         let size = hardware.plane_size_max as usize;
         let uniform = hardware.plane_size_min == hardware.plane_size_max
             && properties.features.plane.contains(Plane::Ops);
-        let fits = group.y.len() * self.call.parts() <= PLANE_SUMS;
+        let fits = group.y.len() * self.call.parts() <= PLANE_SUMS && size <= FULL_UNITS as usize;
         (uniform && fits && size.is_power_of_two() && group.channels.is_multiple_of(size))
             .then_some(size)
     }
