@@ -99,31 +99,16 @@ fn depthwise_products() {
     }
 }
 
-/// Both modes in one product, into the same blocks, some paths without weights.
 #[test]
 fn modes_side_by_side() {
-    use ConnectionMode::{Uvu, Uvw};
-    let path = Instruction::new;
-    let paths = vec![
-        path(0, 0, 0, Uvu).unweighted(),
-        path(0, 1, 1, Uvw),
-        path(1, 1, 0, Uvw),
-        path(1, 0, 1, Uvu),
-        path(1, 2, 1, Uvu).unweighted(),
-        path(1, 2, 1, Uvw),
-        path(1, 1, 2, Uvu).with_path_weight(0.3),
-    ];
-    let [features, harmonics] = [irreps!("4x0e+4x1o"), irreps!("0e+1o+2e")];
-    let out = irreps!("4x0e+4x1o+4x1e");
-    let product = TensorProductConfig::new(features.clone(), harmonics.clone(), out.clone(), paths);
     for per_edge in [false, true] {
-        Case::new(EdgeProductConfig::new(product.clone()), 6, per_edge, 8).agrees(1e-12);
+        Case::new(edges::modes_side_by_side(), 6, per_edge, 8).agrees(1e-12);
     }
     // None with weights.
-    let paths = vec![
-        path(0, 0, 0, Uvu).unweighted(),
-        path(1, 2, 1, Uvu).unweighted(),
-    ];
+    let path = |a, b, c| Instruction::new(a, b, c, ConnectionMode::Uvu).unweighted();
+    let paths = vec![path(0, 0, 0), path(1, 2, 1)];
+    let [features, harmonics] = [irreps!("4x0e+4x1o"), irreps!("0e+1o+2e")];
+    let out = irreps!("4x0e+4x1o+4x1e");
     let product = TensorProductConfig::new(features, harmonics, out, paths);
     Case::new(EdgeProductConfig::new(product), 6, false, 9).agrees(1e-12);
 }

@@ -50,12 +50,11 @@ pub(super) fn run() {
         number("ROUNDS", 10)
     };
     let only = std::env::var("ONLY").unwrap_or_default();
-    let begin = Instant::now();
+    let (begin, waited) = (Instant::now(), device.clone());
     let now = move || {
-        device.sync().expect("the device answers");
+        waited.sync().expect("the device answers");
         begin.elapsed().as_secs_f64()
     };
-    let device = gpu_device();
     println!("{nodes} nodes of degree {degree}, f32, median of {rounds} runs\n");
     println!(
         "| case | pass | ns/edge | least bytes per edge | GB/s | of a copy | first run, with compilation, s |"

@@ -9,9 +9,11 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use core_tensor::assert_close;
 use core_tensor::dual::Dual;
 use core_tensor::testing::{PoisonGuard, poison_outputs};
+use e3nn_tensorprod::product::{ConnectionMode, Instruction};
 use e3nn_tensorprod::sh::spherical_harmonics;
 use e3nn_tensorprod::so2::{EdgeProduct, EdgeProductConfig, Plan, PlanChoice};
 use e3nn_tensorprod::testing::Equivariance;
+use e3nn_tensorprod::{TensorProductConfig, irreps};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::sync::OnceLock;
@@ -188,4 +190,26 @@ pub fn thousand(dtype: DType, tolerance: f64) -> Equivariance {
         device: cpu(),
         ..Equivariance::default()
     }
+}
+
+/// Both modes in one product, into the same blocks, some paths without weights.
+pub fn modes_side_by_side() -> EdgeProductConfig {
+    use ConnectionMode::{Uvu, Uvw};
+    let path = Instruction::new;
+    let paths = vec![
+        path(0, 0, 0, Uvu).unweighted(),
+        path(0, 1, 1, Uvw),
+        path(1, 1, 0, Uvw),
+        path(1, 0, 1, Uvu),
+        path(1, 2, 1, Uvu).unweighted(),
+        path(1, 2, 1, Uvw),
+        path(1, 1, 2, Uvu).with_path_weight(0.3),
+    ];
+    let [features, out] = [irreps!("4x0e+4x1o"), irreps!("4x0e+4x1o+4x1e")];
+    EdgeProductConfig::new(TensorProductConfig::new(
+        features,
+        irreps!("0e+1o+2e"),
+        out,
+        paths,
+    ))
 }

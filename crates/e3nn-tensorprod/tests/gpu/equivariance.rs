@@ -15,7 +15,7 @@ fn irreps(text: &str) -> Irreps {
     text.parse().unwrap_or_else(|e| panic!("{text:?}: {e}"))
 }
 
-fn settings() -> Equivariance {
+pub(crate) fn settings() -> Equivariance {
     Equivariance {
         elements: 50,
         dtype: DType::F32,

@@ -1,17 +1,17 @@
 //! Products in the frames of edges and SO(2) linear maps.
 
 use crate::device;
-use crate::edges::{Case, Random};
+use crate::edges::{Case, Random, modes_side_by_side};
+use crate::equivariance::settings;
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use core_tensor::assert_close;
 use core_tensor::dual::Dual;
-use e3nn_tensorprod::product::{ConnectionMode, Instruction};
 use e3nn_tensorprod::so2::{
     EdgeFrames, EdgeProductConfig, FrameLayout, PlanChoice, So2Linear, So2LinearConfig, every_form,
 };
-use e3nn_tensorprod::testing::{Argument, Equivariance, assert_equivariant};
-use e3nn_tensorprod::{Layout, TensorProductConfig, irreps};
+use e3nn_tensorprod::testing::{Argument, assert_equivariant};
+use e3nn_tensorprod::{Layout, irreps};
 
 /// Bound on the errors of sums, against the largest; of matrix products.
 const BOUND: f64 = 2e-6;
@@ -107,26 +107,12 @@ fn fully_connected_products() {
 
 #[test]
 fn products_of_single_copies() {
-    use ConnectionMode::{Uvu, Uvw};
     let config = EdgeProductConfig::depthwise(
         &irreps!("5x0e+4x1o+33x2e+2x1e"),
         &irreps!("0e+1o+2e+3o"),
         &irreps!("0e+1o+1e+2e+2o+3o"),
     );
-    // Both modes into the same blocks, some paths without weights.
-    let path = Instruction::new;
-    let paths = vec![
-        path(0, 0, 0, Uvu).unweighted(),
-        path(0, 1, 1, Uvw),
-        path(1, 1, 0, Uvw),
-        path(1, 0, 1, Uvu),
-        path(1, 2, 1, Uvu).unweighted(),
-        path(1, 2, 1, Uvw),
-        path(1, 1, 2, Uvu),
-    ];
-    let [features, out] = [irreps!("4x0e+4x1o"), irreps!("4x0e+4x1o+4x1e")];
-    let both = TensorProductConfig::new(features, irreps!("0e+1o+2e"), out, paths);
-    for config in [config, EdgeProductConfig::new(both)] {
+    for config in [config, modes_side_by_side()] {
         for per_edge in [false, true] {
             case(config.clone(), 65, per_edge).agrees_on(&device(), DType::F32, PRODUCTS);
         }
@@ -226,16 +212,6 @@ fn linear_maps() {
                 assert_close!(got, want, 0.0, PRODUCTS * scale, "{what}");
             }
         }
-    }
-}
-
-fn settings() -> Equivariance {
-    Equivariance {
-        elements: 50,
-        dtype: DType::F32,
-        device: device(),
-        tolerance: 3e-6,
-        ..Equivariance::default()
     }
 }
 

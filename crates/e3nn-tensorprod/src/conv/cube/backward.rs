@@ -204,7 +204,9 @@ impl Problem<'_> {
         } else {
             0
         };
-        let plane = gy.as_ref().and(self.plane(group)).unwrap_or(0);
+        let plane = gy
+            .as_ref()
+            .map_or(0, |rows| group.channels / rows.meta.shape()[1]);
         let others: Vec<&CubeTensor> = core::iter::once(cotangent).chain(wanted).collect();
         // SAFETY: rows are edges of the panel and their ends, which the graph has checked; columns are places of blocks, and
         // widths of rows were checked against the irreps.

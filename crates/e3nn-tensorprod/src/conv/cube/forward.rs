@@ -2,7 +2,7 @@
 //! over the edges that arrive.
 
 use super::groups::Unrolled;
-use super::terms::{Edges, Form, Reads, couple, moved};
+use super::terms::{Edges, Form, Walk, couple, moved};
 use cubecl::prelude::*;
 
 /// `out[row] = Σ_e message(e)` over the edges of the launch; a row whose edges began in an earlier launch goes on.
@@ -62,56 +62,39 @@ pub(super) fn forward<F: Float>(
         }
     }
 
-    // What the next edge needs is on its way while one is worked on, its source even one edge earlier: otherwise reads would
-    // be as late as registers allow, one after the other.
-    let mut now = Reads::<F>::new(comptime!(group.clone()));
-    let mut next = Reads::<F>::new(comptime!(group.clone()));
-    let mut source = 0usize.runtime();
     if begin < end {
-        let first = edges.source(begin);
-        next.fill(edges, begin, first, channel, comptime!(group.clone()), form);
-        source = edges.source(select(begin + 1 < end, begin + 1, begin));
-    }
-    for edge in begin..end {
-        now.copy(&next, comptime!(group.clone()), form);
-        let follows = select(edge + 1 < end, edge + 1, edge);
-        next.fill(
-            edges,
-            follows,
-            source,
-            channel,
-            comptime!(group.clone()),
-            form,
-        );
-        source = edges.source(select(edge + 2 < end, edge + 2, follows));
-        #[unroll]
-        for p in 0..comptime!(group.pieces.len()) {
-            let piece = comptime!(group.pieces[p].clone());
-            let w = now.w[p];
-            let w_dot = now.w_dot[p];
+        let mut walk = Walk::<F>::new(edges, begin, end, channel, comptime!(group.clone()), form);
+        for edge in begin..end {
+            walk.step(edges, edge, end, channel, comptime!(group.clone()), form);
             #[unroll]
-            for i in 0..comptime!(piece.components.len()) {
-                let component = comptime!(piece.components[i].clone());
-                let message = w * now.x[comptime!(component.a)];
-                let drift = moved::<F>(
-                    w,
-                    w_dot,
-                    now.x[comptime!(component.a)],
-                    now.x_dot[comptime!(component.a)],
-                    form,
-                );
+            for p in 0..comptime!(group.pieces.len()) {
+                let piece = comptime!(group.pieces[p].clone());
+                let w = walk.now.w[p];
+                let w_dot = walk.now.w_dot[p];
                 #[unroll]
-                for j in 0..comptime!(component.pairs.len()) {
-                    let pair = comptime!(component.pairs[j].clone());
-                    let c = comptime!(pair.c);
-                    let table = couple::<F>(&now.y, comptime!(pair.clone()));
-                    sums[c] = fma(table, message, sums[c]);
-                    if comptime!(form.y_dot) {
-                        let slope = couple::<F>(&now.y_dot, pair);
-                        sums[count + c] = fma(slope, message, sums[count + c]);
-                    }
-                    if comptime!(form.moves()) {
-                        sums[count + c] = fma(table, drift, sums[count + c]);
+                for i in 0..comptime!(piece.components.len()) {
+                    let component = comptime!(piece.components[i].clone());
+                    let message = w * walk.now.x[comptime!(component.a)];
+                    let drift = moved::<F>(
+                        w,
+                        w_dot,
+                        walk.now.x[comptime!(component.a)],
+                        walk.now.x_dot[comptime!(component.a)],
+                        form,
+                    );
+                    #[unroll]
+                    for j in 0..comptime!(component.pairs.len()) {
+                        let pair = comptime!(component.pairs[j].clone());
+                        let c = comptime!(pair.c);
+                        let table = couple::<F>(&walk.now.y, comptime!(pair.clone()));
+                        sums[c] = fma(table, message, sums[c]);
+                        if comptime!(form.y_dot) {
+                            let slope = couple::<F>(&walk.now.y_dot, pair);
+                            sums[count + c] = fma(slope, message, sums[count + c]);
+                        }
+                        if comptime!(form.moves()) {
+                            sums[count + c] = fma(table, drift, sums[count + c]);
+                        }
                     }
                 }
             }

@@ -3,7 +3,7 @@
 
 use super::groups::Unrolled;
 use super::planes::{Shares, sum_over_plane};
-use super::terms::{Edges, Form, Reads, couple, moved, spread};
+use super::terms::{Edges, Form, Walk, couple, moved, spread};
 use cubecl::prelude::*;
 
 /// With `p_a = Σ_c A_ac g_c + Ȧ_ac ġ_c` and `ṗ_a = Σ_c A_ac ġ_c`, where `A_ac = Σ_b C_abc y_b`:
@@ -41,24 +41,9 @@ pub(super) fn gradients<F: Float>(
     let harmonics = comptime!(group.y.len());
     let mut to_y = Array::<F>::new(comptime!((harmonics * form.parts()).next_power_of_two()));
     let mut current = 0usize.runtime();
-    // As in the forward pass, an edge is read while the one before is worked on.
-    let mut now = Reads::<F>::new(comptime!(group.clone()));
-    let mut next = Reads::<F>::new(comptime!(group.clone()));
-    let first = edges.source(start);
-    next.fill(edges, start, first, channel, comptime!(group.clone()), form);
-    let mut source = edges.source(select(start + 1 < stop, start + 1, start));
+    let mut walk = Walk::<F>::new(edges, start, stop, channel, comptime!(group.clone()), form);
     for edge in start..stop {
-        now.copy(&next, comptime!(group.clone()), form);
-        let follows = select(edge + 1 < stop, edge + 1, edge);
-        next.fill(
-            edges,
-            follows,
-            source,
-            channel,
-            comptime!(group.clone()),
-            form,
-        );
-        source = edges.source(select(edge + 2 < stop, edge + 2, follows));
+        walk.step(edges, edge, stop, channel, comptime!(group.clone()), form);
         let node = edges.destination(edge);
         if edge == start || node != current {
             current = node;
@@ -97,17 +82,17 @@ pub(super) fn gradients<F: Float>(
                 // `p_a` and `ṗ_a`.
                 let mut pull = F::new(0.0_f32);
                 let mut pull_dot = F::new(0.0_f32);
-                let w = now.w[p];
-                let w_dot = now.w_dot[p];
-                let x = now.x[a];
-                let x_dot = now.x_dot[a];
+                let w = walk.now.w[p];
+                let w_dot = walk.now.w_dot[p];
+                let x = walk.now.x[a];
+                let x_dot = walk.now.x_dot[a];
                 let message = w * x;
                 let drift = moved::<F>(w, w_dot, x, x_dot, form);
                 #[unroll]
                 for j in 0..comptime!(component.pairs.len()) {
                     let pair = comptime!(component.pairs[j].clone());
                     let c = comptime!(pair.c);
-                    let table = couple::<F>(&now.y, comptime!(pair.clone()));
+                    let table = couple::<F>(&walk.now.y, comptime!(pair.clone()));
                     if comptime!(j == 0) {
                         pull = table * g[c];
                     } else {
@@ -121,7 +106,7 @@ pub(super) fn gradients<F: Float>(
                         }
                     }
                     if comptime!(form.y_dot) {
-                        let slope = couple::<F>(&now.y_dot, comptime!(pair.clone()));
+                        let slope = couple::<F>(&walk.now.y_dot, comptime!(pair.clone()));
                         pull = fma(slope, g[count + c], pull);
                     }
                     if comptime!(plane > 0) {

@@ -207,7 +207,7 @@ pub(super) struct Reads<F: Float> {
 
 #[cube]
 impl<F: Float> Reads<F> {
-    pub(super) fn new(#[comptime] group: Unrolled) -> Self {
+    fn new(#[comptime] group: Unrolled) -> Self {
         let pieces = comptime!(group.pieces.len());
         let features = comptime!(group.x.len());
         let harmonics = comptime!(group.y.len());
@@ -222,7 +222,7 @@ impl<F: Float> Reads<F> {
     }
 
     /// Reads an edge that comes from `source`.
-    pub(super) fn fill(
+    fn fill(
         &mut self,
         edges: &Edges<F>,
         edge: usize,
@@ -260,12 +260,7 @@ impl<F: Float> Reads<F> {
     }
 
     /// The same values.
-    pub(super) fn copy(
-        &mut self,
-        from: &Reads<F>,
-        #[comptime] group: Unrolled,
-        #[comptime] form: Form,
-    ) {
+    fn copy(&mut self, from: &Reads<F>, #[comptime] group: Unrolled, #[comptime] form: Form) {
         #[unroll]
         for p in 0..comptime!(group.pieces.len()) {
             self.w[p] = from.w[p];
@@ -287,5 +282,61 @@ impl<F: Float> Reads<F> {
                 self.y_dot[b] = from.y_dot[b];
             }
         }
+    }
+}
+
+/// A walk over edges that reads the next one while one is worked on, its source even one edge earlier: otherwise reads would be
+/// as late as registers allow, one after the other.
+#[derive(CubeType)]
+pub(super) struct Walk<F: Float> {
+    pub(super) now: Reads<F>,
+    next: Reads<F>,
+    /// That of the edge after `next`.
+    source: usize,
+}
+
+#[cube]
+impl<F: Float> Walk<F> {
+    /// Before the edges `first..end`, of which there is one at least.
+    pub(super) fn new(
+        edges: &Edges<F>,
+        first: usize,
+        end: usize,
+        channel: usize,
+        #[comptime] group: Unrolled,
+        #[comptime] form: Form,
+    ) -> Self {
+        let mut next = Reads::<F>::new(comptime!(group.clone()));
+        let source = edges.source(first);
+        next.fill(
+            edges,
+            first,
+            source,
+            channel,
+            comptime!(group.clone()),
+            form,
+        );
+        Walk::<F> {
+            now: Reads::<F>::new(group),
+            next,
+            source: edges.source(select(first + 1 < end, first + 1, first)),
+        }
+    }
+
+    /// Goes to `edge`; past the last, that is read again.
+    pub(super) fn step(
+        &mut self,
+        edges: &Edges<F>,
+        edge: usize,
+        end: usize,
+        channel: usize,
+        #[comptime] group: Unrolled,
+        #[comptime] form: Form,
+    ) {
+        self.now.copy(&self.next, comptime!(group.clone()), form);
+        let follows = select(edge + 1 < end, edge + 1, edge);
+        self.next
+            .fill(edges, follows, self.source, channel, group, form);
+        self.source = edges.source(select(edge + 2 < end, edge + 2, follows));
     }
 }

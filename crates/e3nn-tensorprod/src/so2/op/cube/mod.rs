@@ -29,6 +29,11 @@ pub(crate) struct FrameUploads {
 /// Tables of matrices on devices, by what is computed and the columns of a tile.
 pub(crate) type MixUploads = crate::cube::Uploads<(Slot, usize), mix::Layout>;
 
+/// A place as tables hold it.
+fn small(place: usize) -> u32 {
+    u32::try_from(place).expect("frame_form: tables of over 2^32 numbers")
+}
+
 impl FrameBackend for CubeBackend {
     fn frame_form(a: FloatTensor<Self>, b: FloatTensor<Self>, spec: Spec) -> FloatTensor<Self> {
         let operands = [a, b].map(into_contiguous);

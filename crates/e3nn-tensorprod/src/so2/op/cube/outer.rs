@@ -4,6 +4,7 @@
 
 use super::super::rotate::{Block, blocks};
 use super::super::{Slot, Spec, wigner_offset};
+use super::small;
 use crate::Layout as Order;
 use crate::cube::Tables;
 use crate::so2::FrameLayout;
@@ -60,7 +61,6 @@ pub(super) fn tables(layout: &FrameLayout) -> (Vec<u32>, Vec<f64>, Layout) {
         entries,
         copies_inside: layout.layout() == Order::IrMul,
     };
-    let small = |n: usize| u32::try_from(n).expect("frame_form: tables of over 2^32 numbers");
     let whole = degrees.into_iter().chain(records).chain(lists).map(small);
     (whole.collect(), Vec::new(), layout)
 }

@@ -4,6 +4,7 @@
 
 use super::super::rotate::{Block, blocks};
 use super::super::{Slot, Spec, wigner_offset};
+use super::small;
 use crate::cube::Tables;
 use crate::so2::FrameLayout;
 use core_tensor::ext::cube::{CubeTensor, address_type, dtype_to_storage_type, empty};
@@ -107,7 +108,6 @@ pub(super) fn tables(layout: &FrameLayout) -> (Vec<u32>, Vec<f64>, Layout) {
         largest,
         groups: lists + list.len(),
     };
-    let small = |n: usize| u32::try_from(n).expect("frame_form: tables of over 2^32 numbers");
     let whole = records.into_iter().chain(list).chain(groups).map(small);
     (whole.collect(), Vec::new(), layout)
 }

@@ -8,6 +8,7 @@
 //! ```
 
 use super::super::Spec;
+use super::small;
 use crate::cube::Tables;
 use core::ops::Range;
 use core_tensor::ext::cube::{CubeTensor, address_type, dtype_to_storage_type, empty};
@@ -148,7 +149,6 @@ impl Table {
         }
         layout.places = whole.len();
         whole.extend(&self.places);
-        let small = |n: usize| u32::try_from(n).expect("frame_form: tables of over 2^32 numbers");
         let values = self.contacts.iter().map(|contact| contact.value).collect();
         (whole.into_iter().map(small).collect(), values, layout)
     }

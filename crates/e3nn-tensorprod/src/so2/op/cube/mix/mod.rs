@@ -4,6 +4,7 @@
 mod kernel;
 
 use super::super::{Mix, Slot, Spec, Term};
+use super::small;
 use crate::cube::chunks;
 use crate::cube::tile::{self, ROWS};
 use core_tensor::ext::cube::{CubeTensor, address_type, dtype_to_storage_type, empty, zeros};
@@ -171,7 +172,6 @@ fn tables(mix: &Mix, slot: Slot, columns: usize) -> (Vec<u32>, Vec<f64>, Layout)
                 Slot::Factor => mix.numel,
             },
     };
-    let small = |n: usize| u32::try_from(n).expect("frame_form: tables of over 2^32 numbers");
     let whole = tiles.into_iter().chain(products).map(small);
     (whole.collect(), Vec::new(), layout)
 }
