@@ -69,17 +69,50 @@ fn awkward_sizes() {
     }
 }
 
+/// Types of half precision that the device has, and the bound of an error of 2⁻⁸ in bf16.
+fn halves() -> impl Iterator<Item = (Setup, f64)> {
+    let setup = |dtype| Setup {
+        dtype,
+        ..Setup::F32
+    };
+    // f16 has three bits more, but its smallest gradients are subnormal.
+    [(DType::F16, 5e-4), (DType::BF16, 3e-3)]
+        .into_iter()
+        .filter(|(dtype, _)| device().supports_dtype(*dtype))
+        .map(move |(dtype, bound)| {
+            println!("{dtype:?} is supported");
+            (setup(dtype), bound)
+        })
+}
+
 #[test]
 fn half_precision() {
-    let supported = [DType::F16, DType::BF16]
-        .into_iter()
-        .filter(|&dtype| device().supports_dtype(dtype));
-    for dtype in supported {
-        println!("{dtype:?} is supported");
-        let setup = Setup {
-            dtype,
-            ..Setup::F32
+    for (setup, bound) in halves() {
+        check(4, [300, 513, 48], Some(TINY), setup, [3e-3, bound]);
+    }
+}
+
+/// Where nothing but the targets weighs, gradients are as exact as their storage allows: half a unit in the last place is
+/// 2.0e-4 of a number in f16 on average, eight times that in bf16.
+#[test]
+fn targets_are_kept_apart_from_factors_of_half_precision() {
+    let shape = [300, 513, 48];
+    let problems = problems(&mut Random::new(4), shape);
+    for (mut setup, _) in halves() {
+        let bound = if setup.dtype == DType::F16 {
+            2.3e-4
+        } else {
+            1.84e-3
         };
-        check(4, [300, 513, 48], Some(TINY), setup, [3e-3, 3e-3]);
+        for columns in [false, true] {
+            setup.columns = columns;
+            for name in ["plain", "bias", "temperature", "smoothing", "token weights"] {
+                let found = problems.iter().find(|(known, _)| *known == name);
+                let (_, mut problem) = found.expect("a problem of the catalogue").clone();
+                problem.config.memory_budget = TINY;
+                let plan = Plan::ForwardGradient;
+                compare(name, &problem, &device(), plan, setup, [3e-3, bound]);
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The backward pass: panels of classes outside, token blocks inside. A panel of logits is turned into its gradient once,
 //! which both products read.
 
+use super::apart::Apart;
 use super::call::{Call, Room};
 use super::rows::{self, coefficient};
 use super::{slope, sums};
@@ -91,6 +92,7 @@ impl Call<'_> {
                 self.room([n, d], DType::F32)
             }
         });
+        let apart = (self.spec.has_targets && !self.is_single()).then(|| Apart::new(self));
         let bias_sums = needs.bias.then(|| self.room([v], DType::F32));
         let panels: Vec<_> = if hidden || needs.classifier || needs.bias {
             self.panels().collect()
@@ -111,6 +113,9 @@ impl Call<'_> {
                     let first = classes.start;
                     self.column_sums(&g.tensor, None, &sums.tensor, first, tokens.start > 0);
                 }
+                if let Some(apart) = &apart {
+                    apart.take(self, &g.tensor, [&tokens, &classes]);
+                }
                 let factor = self.factor(&g.tensor, &tokens, &classes);
                 let slopes = Slopes {
                     factor: &factor.tensor,
@@ -128,6 +133,13 @@ impl Call<'_> {
             if let Some(sums) = class_sums {
                 self.store(&sums.tensor, &self.part(&of_classifier, &classes));
             }
+        }
+        if let Some(apart) = apart.as_ref().filter(|_| hidden) {
+            let sums = hidden_sums.as_ref().map(|sums| &sums.tensor);
+            apart.add_to_hidden(self, sums.unwrap_or(&of_hidden));
+        }
+        if let Some(apart) = apart.as_ref().filter(|_| needs.classifier) {
+            apart.add_to_classes(self, &of_classifier);
         }
         if let Some(sums) = hidden_sums.filter(|_| !self.is_single()) {
             self.store(&sums.tensor, &of_hidden);

@@ -92,6 +92,11 @@ impl<'a> Call<'a> {
         &self.hidden.device
     }
 
+    /// `[N, D]`, rows contiguous.
+    pub(super) fn hidden(&self) -> &CubeTensor {
+        &self.hidden
+    }
+
     /// What hidden states and classifier are stored as.
     pub(super) fn dtype(&self) -> DType {
         self.hidden.dtype

@@ -6,11 +6,12 @@
 //! - forward, [`mod@scan`]: largest logit, sums of exponentials, weighted sums, merged with those of the panels before;
 //!   [`top`] where largest logits are wanted; [`rows`] then makes row statistics of it;
 //! - backward, [`slope`]: logits to their gradient, in place, which both products read; [`sums`] for the bias and for
-//!   what is summed over panels.
+//!   what is summed over panels; [`apart`] for the targets, where the factors are of half precision.
 //!
 //! No atomics, no waiting for another cube; every sum has one owner and a fixed order, so the bits are the same in every
 //! run. Rows that are left out take part as zeros. All values but those of the products' factors are f32.
 
+mod apart;
 mod backward;
 mod call;
 mod forward;

@@ -86,8 +86,7 @@ pub(super) fn add_picked(
 }
 
 /// A gradient of logits as a factor of half precision, rounded up or down at random so that its expectation is right: entries
-/// that are nearly equal, as the `−1/N` of all targets, would otherwise all be rounded the same way. The number drawn is a
-/// hash of place and key.
+/// that are nearly equal would otherwise all be rounded the same way. The number drawn is a hash of place and key.
 #[cube(launch, address_type = "dynamic")]
 pub(super) fn narrow<E: Float>(
     g: &Tensor<f32>,
