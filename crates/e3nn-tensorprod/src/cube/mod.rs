@@ -33,7 +33,14 @@ struct Entry<K, L> {
 
 impl<K, L> Default for Uploads<K, L> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self::new()
+    }
+}
+
+impl<K, L> Uploads<K, L> {
+    /// None yet.
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
     }
 }
 
@@ -73,12 +80,7 @@ impl<K: PartialEq, L> Uploads<K, L> {
 }
 
 /// Numbers as a vector on the device, in f32 or f64.
-pub(crate) fn upload(
-    client: &Client,
-    device: &CubeDevice,
-    values: &[f64],
-    dtype: DType,
-) -> CubeTensor {
+fn upload(client: &Client, device: &CubeDevice, values: &[f64], dtype: DType) -> CubeTensor {
     let buffer = if dtype == DType::F64 {
         client.create_from_slice(bytemuck::cast_slice(values))
     } else {

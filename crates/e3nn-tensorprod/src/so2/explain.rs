@@ -4,8 +4,8 @@ use super::cost::{Plan, PlanCost, Setting};
 use core::fmt;
 
 /// What both plans of an [`EdgeProduct`](super::EdgeProduct) cost per edge of a forward pass, and which one runs; as text,
-/// a table. Estimates are for `f32` on one thread of the machine that the rates were measured on: their ratio is what
-/// counts.
+/// a table. Estimates are for `f32` on the machine that the rates were measured on (on CPUs, one thread of it), which it
+/// names: their ratio is what counts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EdgeExplanation {
     /// The direct plan.
@@ -67,6 +67,7 @@ impl fmt::Display for EdgeExplanation {
             shared,
             edges,
             layers,
+            rates,
             ..
         } = self.setting;
         let weights = if shared {
@@ -80,8 +81,8 @@ impl fmt::Display for EdgeExplanation {
         };
         write!(
             f,
-            "runs: {chosen} ({}); for {weights}, {edges} edges, {layers} layers with one geometry, f32",
-            self.reason
+            "runs: {chosen} ({}); for {weights}, {edges} edges, {layers} layers with one geometry, f32, {}",
+            self.reason, rates.machine
         )?;
         if let Some(mmax) = self.truncation {
             write!(f, "; an approximation: orders above {mmax} are left out")?;

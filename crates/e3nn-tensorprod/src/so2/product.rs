@@ -1,7 +1,7 @@
 //! The product of features with the harmonics of edges: [`EdgeProduct`].
 
 use super::aligned::Aligned;
-use super::cost::{Plan, Setting, direct, in_frames};
+use super::cost::{Plan, Rates, Setting, direct, in_frames};
 use super::{EdgeExplanation, EdgeFrames, EdgeProductError};
 use crate::irreps::{Irreps, Parity, SortOrder};
 use crate::product::{InstructionOrder, TensorProduct, TensorProductConfig, WeightRows};
@@ -17,7 +17,8 @@ use std::sync::Arc;
 /// Which plan an [`EdgeProduct`] is to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum PlanChoice {
-    /// The one that the cost model says is faster, which knows forward passes on one thread of a CPU.
+    /// The one that the cost model says is faster, which knows forward passes on one thread of a CPU, and with shared weights on
+    /// a GPU.
     #[default]
     Auto,
     /// The kernels of tensor products, on harmonics.
@@ -100,6 +101,7 @@ impl EdgeProductConfig {
             edges: self.edges,
             layers: self.layers,
             lmax: lmax.max(plan.irreps_in2().ls().max().unwrap_or(0)),
+            rates: Rates::of(device, self.shared_weights),
         };
         let costs = [
             Some(direct(plan, &setting)),

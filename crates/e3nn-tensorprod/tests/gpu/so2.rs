@@ -8,10 +8,11 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use core_tensor::assert_close;
 use core_tensor::dual::Dual;
 use e3nn_tensorprod::so2::{
-    EdgeFrames, EdgeProductConfig, FrameLayout, PlanChoice, So2Linear, So2LinearConfig, every_form,
+    EdgeFrames, EdgeProductConfig, FrameLayout, Plan, PlanChoice, So2Linear, So2LinearConfig,
+    every_form,
 };
 use e3nn_tensorprod::testing::{Argument, assert_equivariant};
-use e3nn_tensorprod::{Layout, irreps};
+use e3nn_tensorprod::{Irreps, Layout, Parity, irreps};
 
 /// Bound on the errors of sums, against the largest; of matrix products.
 const BOUND: f64 = 2e-6;
@@ -344,4 +345,35 @@ fn half_precision_is_storage() {
     assert_eq!(got.dtype(), DType::BF16);
     let want = run(x.cast(DType::F32), vectors.cast(DType::F32));
     assert_close!(got.cast(DType::F32), want, 0.05, 0.1);
+}
+
+/// Times on an H200 (`docs/src/gpu.md`) against the model of a GPU: 20,000 edges, directly and in frames, ms.
+#[test]
+fn the_planner_knows_gpus() {
+    for (lmax, copies, times) in [
+        (2, 128, [3.31, 1.28]),
+        (3, 64, [3.62, 0.99]),
+        (6, 16, [7.72, 0.83]),
+    ] {
+        let harmonics = Irreps::spherical_harmonics(lmax, Parity::Odd);
+        let features = Irreps::new(harmonics.iter().map(|block| (copies, block.irrep)));
+        let config = EdgeProductConfig::fully_connected(&features, &harmonics, &features);
+        let config = config.with_edges(20_000).with_layers(1_000);
+        let layer = config.init(&device()).unwrap();
+        let explanation = layer.explain();
+        assert_eq!(layer.plan(), Plan::EdgeFrame);
+        assert!(explanation.to_string().ends_with("a GPU (NVIDIA H200)"));
+        let frames = explanation.edge_frame.as_ref().unwrap();
+        for (cost, ms) in [&explanation.direct, frames].into_iter().zip(times) {
+            let estimate = cost.nanoseconds() * 20e3 * 1e-6;
+            assert!(
+                (estimate / ms - 1.0).abs() < 0.3,
+                "l = {lmax}: {estimate:.2} ms, timed {ms}"
+            );
+        }
+        // What was not timed is estimated as for a CPU.
+        let config = config.with_shared_weights(false);
+        let text = config.init(&device()).unwrap().explain().to_string();
+        assert!(text.ends_with("one thread of a CPU"), "{text}");
+    }
 }

@@ -10,20 +10,20 @@ mod rows;
 mod unrolled;
 
 use super::HarmonicsBackend;
-use super::spec::Spec;
+use super::spec::{Normalization, Spec};
 use super::table::Table;
-use crate::cube::{constant, upload};
+use crate::cube::{Uploads, constant};
 use burn::tensor::DType;
 use core_tensor::ext::cube::{
-    CubeBackend, CubeDevice, CubeTensor, address_type, converted, dtype_to_storage_type, empty,
-    fall_back, into_contiguous, upload_u32,
+    CubeBackend, CubeTensor, address_type, converted, dtype_to_storage_type, empty, fall_back,
+    into_contiguous,
 };
 use core_tensor::ext::{FloatTensor, TensorMetadata};
-use cubecl::client::Client;
 use cubecl::ir::{ElemType, FloatKind};
 use cubecl::{calculate_cube_count_elemwise, prelude::*};
 use loops::{Loops, TablesLaunch};
 use rows::{dim, gradient_rows};
+use std::sync::Arc;
 
 /// Up to this degree, kernels are compiled for the degrees.
 const UNROLLED: usize = 8;
@@ -111,9 +111,9 @@ impl Problem {
 
     fn launch(self) -> CubeTensor {
         let [points, columns] = self.shape();
-        let (client, device) = (self.vectors.client.clone(), self.vectors.device.clone());
+        let client = self.vectors.client.clone();
         let stored = self.vectors.dtype;
-        let out = empty(&client, &device, [points, columns], stored);
+        let out = empty(&client, &self.vectors.device, [points, columns], stored);
         let address = {
             let given = [Some(&self.vectors), Some(&out), self.cotangents.as_ref()];
             address_type(given.into_iter().flatten())
@@ -177,7 +177,7 @@ impl Problem {
                 address,
                 vectors,
                 directions.into(),
-                tables(&spec, points, &client, &device, stored),
+                tables(&spec, &out),
                 result,
                 loops,
                 dtype,
@@ -190,7 +190,7 @@ impl Problem {
                 vectors,
                 directions.into(),
                 cotangents,
-                tables(&spec, points, &client, &device, stored),
+                tables(&spec, &out),
                 result,
                 loops,
                 dtype,
@@ -200,43 +200,48 @@ impl Problem {
     }
 }
 
-/// Coefficients on the device.
-fn tables<F: Float>(
-    spec: &Spec,
-    points: usize,
-    client: &Client,
-    device: &CubeDevice,
-    dtype: DType,
-) -> TablesLaunch<F> {
+/// Tables that [`mod@loops`] has asked for, by degrees and scale.
+static TABLES: Uploads<(Arc<[usize]>, Normalization)> = Uploads::new();
+
+/// The tables for a result of a kernel of [`mod@loops`].
+fn tables<F: Float>(spec: &Spec, out: &CubeTensor) -> TablesLaunch<F> {
+    let key = (spec.degrees.clone(), spec.normalization);
+    let kept = TABLES.get(key, out, || coefficients(spec));
+    let [points, _] = out.shape().dims();
+    TablesLaunch::new(
+        kept.whole.clone().into_tensor_arg(),
+        kept.numbers.clone().into_tensor_arg(),
+        points,
+        spec.degrees.len(),
+        spec.dim(),
+    )
+}
+
+/// What [`loops::Tables`] hold.
+fn coefficients(spec: &Spec) -> (Vec<u32>, Vec<f64>, ()) {
     let table = Table::new(spec.lmax(), spec.normalization, |x| x);
     let blocks = (0..spec.degrees.len()).map(|n| dim(spec, n));
-    let blocks: Vec<u32> = blocks
+    let mut whole: Vec<u32> = blocks
         .flat_map(|(l, column)| [l as u32, column as u32])
         .collect();
     // The one component of degree 0 has no gradient.
-    let (mut places, mut factors) = (vec![0_u32; 6], vec![0.0; 6]);
+    whole.extend([0; 6]);
+    let mut numbers = vec![0.0; 6];
     for l in 1..=spec.lmax() {
         for i in 0..=2 * l {
             for terms in gradient_rows(&table, l, i) {
                 let below = (l - 1) * (l - 1);
                 let padded = terms.into_iter().chain(core::iter::repeat((below, 0.0)));
                 for (at, factor) in padded.take(2) {
-                    places.push((at - below) as u32);
-                    factors.push(factor);
+                    whole.push((at - below) as u32);
+                    numbers.push(factor);
                 }
             }
         }
     }
-    let whole = [blocks, places].concat();
     let coefficients = table.seed.iter().chain(table.step.as_flattened());
-    factors.extend(coefficients);
-    TablesLaunch::new(
-        upload_u32(client, device, &whole).into_tensor_arg(),
-        upload(client, device, &factors, dtype).into_tensor_arg(),
-        points,
-        spec.degrees.len(),
-        spec.dim(),
-    )
+    numbers.extend(coefficients);
+    (whole, numbers, ())
 }
 
 impl HarmonicsBackend for CubeBackend {
