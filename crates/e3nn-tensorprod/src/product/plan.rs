@@ -171,6 +171,8 @@ pub struct ProductPlan {
     /// What kernels look up, on GPUs.
     #[cfg(feature = "cube")]
     pub(super) uploads: Arc<super::op::Uploads>,
+    #[cfg(feature = "cube")]
+    pub(super) steps: Arc<super::op::AllSteps>,
 }
 
 impl ProductPlan {
@@ -245,7 +247,22 @@ impl ProductPlan {
             output_mask,
             #[cfg(feature = "cube")]
             uploads: Arc::default(),
+            #[cfg(feature = "cube")]
+            steps: Arc::default(),
         }))
+    }
+
+    /// One path, for kernels on GPUs, which reads rows of `weight_numel` weights.
+    #[cfg(feature = "cube")]
+    pub(super) fn of_path(irreps: [Irreps; 3], path: Path, weight_numel: usize) -> Arc<Self> {
+        Arc::new(Self {
+            output_mask: Vec::new(),
+            irreps,
+            paths: vec![path],
+            weight_numel,
+            uploads: Arc::default(),
+            steps: Arc::default(),
+        })
     }
 
     /// Irreps of the first input.

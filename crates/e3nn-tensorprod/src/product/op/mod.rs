@@ -17,7 +17,7 @@ mod flex;
 pub mod reference;
 
 #[cfg(feature = "cube")]
-pub(super) use cube::Uploads;
+pub(super) use cube::{AllSteps, Uploads};
 
 #[cfg(any(feature = "flex", feature = "cube"))]
 use super::Path;

@@ -1,8 +1,9 @@
 //! GPU kernels: one CubeCL source for CUDA, ROCm, Metal, Vulkan and WebGPU. Fully connected paths of some size go through
-//! [`matrix`], everything else through [`walk`], mode by mode. Sums are in a fixed order, without atomics: the same
+//! [`matrix`], or through both in [`steps`], everything else through [`walk`], mode by mode. Sums are in a fixed order, without atomics: the same
 //! bits in every run.
 
 mod matrix;
+mod steps;
 mod tables;
 mod walk;
 
@@ -42,6 +43,7 @@ pub(crate) enum Key {
 
 /// Tables of a product on devices.
 pub(crate) type Uploads = crate::cube::Uploads<Key, Layout>;
+pub(crate) use steps::AllSteps;
 
 impl ProductBackend for CubeBackend {
     fn partial_product(
@@ -81,8 +83,9 @@ struct Call<'a> {
 impl Call<'_> {
     fn run(&self) -> CubeTensor {
         let spec = self.spec;
-        let (large, small): (Vec<_>, Vec<_>) =
-            spec.paths().partition(|(_, path)| self.is_large(path));
+        let (large, small): (Vec<_>, Vec<_>) = spec
+            .paths()
+            .partition(|(_, path)| self.is_large(path) || self.in_steps(path));
         let mut groups: Vec<Group<'_>> = Vec::new();
         for (_, path) in small {
             let (mode, weighted) = (path.instruction.mode, path.instruction.has_weight);
@@ -113,7 +116,11 @@ impl Call<'_> {
             self.walk(group, tables, &out, !at_once);
         }
         for (number, path) in large {
-            self.multiply(number, path, &out);
+            if self.in_steps(path) {
+                self.step(number, path, &out);
+            } else {
+                self.multiply(number, path, &out);
+            }
         }
         out
     }
