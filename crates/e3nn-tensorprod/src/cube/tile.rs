@@ -12,6 +12,8 @@ use cubecl::prelude::*;
 pub(crate) const ROWS: usize = 64;
 /// Terms that are summed between two reads.
 pub(crate) const DEPTH: usize = 16;
+/// Terms without a jump between them.
+const AT_ONCE: usize = 4;
 /// Columns of a unit.
 pub(crate) const ACROSS: usize = 4;
 
@@ -83,21 +85,24 @@ impl<F: Float> Tile<F> {
         sync_cube();
         let down = comptime!(self.down);
         let apart = comptime!(self.columns / ACROSS);
-        for t in 0..DEPTH {
-            let l = t * comptime!(ROWS + 1) + self.first_row;
-            let r = t * comptime!(self.columns + 1) + self.first_column;
-            let mut right = Array::<F>::new(ACROSS);
+        for piece in 0..comptime!(DEPTH / AT_ONCE) {
+            let l = piece * comptime!(AT_ONCE * (ROWS + 1)) + self.first_row;
+            let r = piece * comptime!(AT_ONCE * (self.columns + 1)) + self.first_column;
             #[unroll]
-            for j in 0..ACROSS {
-                right[j] = self.right[r + comptime!(j * apart)];
-            }
-            #[unroll]
-            for i in 0..down {
-                let a = self.left[l + i];
+            for t in 0..AT_ONCE {
+                let mut right = Array::<F>::new(ACROSS);
                 #[unroll]
                 for j in 0..ACROSS {
-                    let s = comptime!(i * ACROSS + j);
-                    self.sums[s] = fma(a, right[j], self.sums[s]);
+                    right[j] = self.right[r + comptime!(t * (self.columns + 1) + j * apart)];
+                }
+                #[unroll]
+                for i in 0..down {
+                    let a = self.left[l + comptime!(t * (ROWS + 1) + i)];
+                    #[unroll]
+                    for j in 0..ACROSS {
+                        let s = comptime!(i * ACROSS + j);
+                        self.sums[s] = fma(a, right[j], self.sums[s]);
+                    }
                 }
             }
         }

@@ -13,6 +13,8 @@ pub(crate) struct Layout {
     pub(super) paths: usize,
     pub(super) starts: usize,
     pub(super) entries: usize,
+    /// Of [`matrix_tables`]: whether every component has one symbol.
+    pub(super) single: bool,
 }
 
 /// Columns of the result that a group of paths reaches, the paths and their symbols, one part after the other:
@@ -75,6 +77,7 @@ pub(super) fn walk_tables(paths: &[&Path], slot: Slot) -> (Vec<u32>, Vec<f64>, L
         paths,
         starts,
         entries,
+        single: false,
     };
     (whole.into_iter().map(small).collect(), numbers, layout)
 }
@@ -106,8 +109,12 @@ fn by_component(path: &Path, slot: Slot) -> (Vec<usize>, Vec<usize>, Vec<f64>) {
 pub(super) fn matrix_tables(path: &Path, slot: Slot) -> (Vec<u32>, Vec<f64>, Layout) {
     let s = input(slot);
     let (starts, entries, values) = sorted(path, path.dims()[s], |ijk| ijk[s]);
+    let layout = Layout {
+        single: starts.iter().copied().eq(0..starts.len()),
+        ..Layout::default()
+    };
     let whole = starts.into_iter().chain(entries).map(small).collect();
-    (whole, values, Layout::default())
+    (whole, values, layout)
 }
 
 fn sorted(

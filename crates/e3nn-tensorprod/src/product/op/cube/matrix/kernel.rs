@@ -7,7 +7,8 @@
 //!
 //! A cube makes a [`Tile`].
 
-use crate::cube::tile::{ACROSS, DEPTH, ROWS, Tile, down, units};
+use super::read::{over_pairs, over_rows};
+use crate::cube::tile::{ACROSS, ROWS, Tile, down};
 use crate::product::op::Slot;
 use cubecl::prelude::*;
 
@@ -17,19 +18,80 @@ pub(super) struct Form {
     pub(super) slot: Slot,
     /// Columns of a tile: 16, 32 or 64.
     pub(super) columns: usize,
+    /// Whether every component has one symbol.
+    pub(super) single: bool,
+    /// Whether moreover one of the factors is the same for all terms of a line: the only copy of the second input.
+    pub(super) fixed: bool,
 }
 
 impl Form {
-    fn weights(self) -> bool {
+    pub(super) fn weights(self) -> bool {
         self.slot == Slot::Weight
     }
 
     /// Bits that the component of the first factor is shifted by in a packed symbol; the second.
-    fn shifts(self) -> [u32; 2] {
+    pub(super) fn shifts(self) -> [u32; 2] {
         match self.slot {
             Slot::In1 => [8, 16],
             Slot::In2 => [0, 16],
             Slot::Weight | Slot::Out => [0, 8],
+        }
+    }
+}
+
+/// What is read: both factors that symbols couple, and the third; the symbols; the list of rows, if it is not theirs.
+#[derive(CubeLaunch, CubeType)]
+pub(super) struct Operands<F: Float> {
+    pub(super) first: OwnedTensor<F>,
+    pub(super) second: OwnedTensor<F>,
+    pub(super) third: OwnedTensor<F>,
+    /// Where the symbols of each component begin, then their components; their values.
+    pub(super) whole: OwnedTensor<u32>,
+    pub(super) numbers: OwnedTensor<F>,
+    pub(super) list: ComptimeOption<OwnedTensor<u32>>,
+}
+
+#[cube]
+impl<F: Float> Operands<F> {
+    /// The row of the batch at a place of the list.
+    pub(super) fn listed(&self, at: usize) -> usize {
+        #[comptime]
+        match &self.list {
+            ComptimeOption::Some(list) => usize::cast_from(list[at]),
+            ComptimeOption::None => at,
+        }
+    }
+
+    /// The components that a symbol couples, of either factor.
+    pub(super) fn places(&self, at: usize, #[comptime] form: Form) -> (usize, usize) {
+        let shifts = comptime!(form.shifts());
+        let packed = self.whole[at];
+        (
+            usize::cast_from((packed >> comptime!(shifts[0])) & 255u32),
+            usize::cast_from((packed >> comptime!(shifts[1])) & 255u32),
+        )
+    }
+
+    /// `Σ C first second` over the symbols of a component, where a copy of either factor begins at `a` and `b`.
+    pub(super) fn coupled(
+        &self,
+        a: usize,
+        b: usize,
+        component: usize,
+        entries: usize,
+        #[comptime] form: Form,
+    ) -> F {
+        if comptime!(form.single) {
+            let (i, j) = self.places(entries + component, form);
+            self.numbers[component] * self.first[a + i] * self.second[b + j]
+        } else {
+            let mut sum = F::new(0.0_f32);
+            for e in self.whole[component]..self.whole[component + 1] {
+                let e = usize::cast_from(e);
+                let (i, j) = self.places(entries + e, form);
+                sum = fma(self.numbers[e] * self.first[a + i], self.second[b + j], sum);
+            }
+            sum
         }
     }
 }
@@ -77,54 +139,10 @@ pub(super) struct Range {
     pub(super) chunk: usize,
 }
 
-#[cube]
-fn listed(list: &ComptimeOption<&Tensor<u32>>, at: usize) -> usize {
-    #[comptime]
-    match list {
-        ComptimeOption::Some(list) => usize::cast_from(list[at]),
-        ComptimeOption::None => at,
-    }
-}
-
-/// `Σ C first second` over the symbols of a component, for one row of the batch and one pair of copies.
-#[cube]
-fn coupled<F: Float>(
-    first: &Tensor<F>,
-    second: &Tensor<F>,
-    whole: &Tensor<u32>,
-    numbers: &Tensor<F>,
-    blocks: Blocks,
-    row: usize,
-    component: usize,
-    pair: usize,
-    #[comptime] form: Form,
-) -> F {
-    let a = row * blocks.first_width + blocks.first_at + pair / blocks.seconds * blocks.first_dim;
-    let b =
-        row * blocks.second_width + blocks.second_at + pair % blocks.seconds * blocks.second_dim;
-    let from = usize::cast_from(whole[component]);
-    let to = usize::cast_from(whole[component + 1]);
-    let entries = blocks.dim + 1;
-    let shifts = comptime!(form.shifts());
-    let mut sum = F::new(0.0_f32);
-    for e in from..to {
-        let packed = whole[entries + e];
-        let i = usize::cast_from((packed >> comptime!(shifts[0])) & 255u32);
-        let j = usize::cast_from((packed >> comptime!(shifts[1])) & 255u32);
-        sum = fma(numbers[e] * first[a + i], second[b + j], sum);
-    }
-    sum
-}
-
 /// One path, see the module; the result is added to what is there, for weights it is a part of its own.
 #[cube(launch, address_type = "dynamic")]
 pub(super) fn multiply<F: Float>(
-    first: &Tensor<F>,
-    second: &Tensor<F>,
-    third: &Tensor<F>,
-    whole: &Tensor<u32>,
-    numbers: &Tensor<F>,
-    list: ComptimeOption<&Tensor<u32>>,
+    operands: &Operands<F>,
     out: &mut Tensor<F>,
     blocks: Blocks,
     range: Range,
@@ -135,106 +153,63 @@ pub(super) fn multiply<F: Float>(
     if CUBE_POS >= range.all {
         terminate!();
     }
-    let unit = UNIT_POS as usize;
     let columns = comptime!(form.columns);
-    let units = comptime!(units(columns));
     let mut tile = Tile::<F>::new(columns);
-
     let column_tile = CUBE_POS % range.tiles * columns;
-    let mut row_tile = CUBE_POS / range.tiles * ROWS;
-    // Terms of the sums, of which this cube has those from `begin` to `depth`.
-    let mut begin = 0usize.runtime();
-    let mut depth = blocks.pairs;
+    let mut row_tile = CUBE_POS / range.tiles;
     let mut height = range.rows * blocks.dim;
     let mut part = 0usize.runtime();
     if comptime!(form.weights()) {
         height = blocks.pairs;
         let tiles = blocks.pairs.div_ceil(ROWS);
-        part = CUBE_POS / range.tiles / tiles;
-        row_tile = CUBE_POS / range.tiles % tiles * ROWS;
-        begin = part * range.chunk * blocks.dim;
-        let end = begin + range.chunk * blocks.dim;
-        depth = select(end < range.rows * blocks.dim, end, range.rows * blocks.dim);
-    }
-
-    let mut start = begin;
-    while start < depth {
-        #[unroll]
-        for s in 0..comptime!(DEPTH * ROWS / units) {
-            let n = s * units + unit;
-            // Neighbouring units take neighbouring pairs of copies.
-            let (t, m) = if comptime!(form.weights()) {
-                (n / ROWS, n % ROWS)
-            } else {
-                (n % DEPTH, n / DEPTH)
-            };
-            let mut value = F::new(0.0_f32);
-            if start + t < depth && row_tile + m < height {
-                let (line, pair) = if comptime!(form.weights()) {
-                    (start + t, row_tile + m)
-                } else {
-                    (row_tile + m, start + t)
-                };
-                let row = listed(&list, range.first_row + line / blocks.dim);
-                value = coupled::<F>(
-                    first,
-                    second,
-                    whole,
-                    numbers,
-                    blocks,
-                    row,
-                    line % blocks.dim,
-                    pair,
-                    form,
-                );
-            }
-            tile.put_left(t, m, value);
-        }
-        #[unroll]
-        for s in 0..comptime!(DEPTH * columns / units) {
-            let n = s * units + unit;
-            let (t, m) = if comptime!(form.slot == Slot::Out) {
-                (n / columns, n % columns)
-            } else {
-                (n % DEPTH, n / DEPTH)
-            };
-            let mut value = F::new(0.0_f32);
-            if start + t < depth && column_tile + m < blocks.copies {
-                let at = start + t;
-                if comptime!(form.weights()) {
-                    let row = listed(&list, range.first_row + at / blocks.dim);
-                    let column = (column_tile + m) * blocks.dim + at % blocks.dim;
-                    value = third[row * blocks.third_width + blocks.third_at + column];
-                } else {
-                    let column = (column_tile + m) * blocks.by_copy
-                        + at / blocks.seconds * blocks.by_first
-                        + at % blocks.seconds * blocks.by_second;
-                    value = third[range.weight_row * blocks.third_width + blocks.third_at + column];
-                }
-            }
-            tile.put_right(t, m, value);
-        }
-        tile.multiply();
-        start += DEPTH;
+        part = row_tile / tiles;
+        row_tile = row_tile % tiles * ROWS;
+        over_rows::<F>(
+            &mut tile,
+            operands,
+            row_tile,
+            column_tile,
+            part * range.chunk,
+            blocks,
+            range,
+            form,
+        );
+    } else {
+        row_tile *= ROWS;
+        over_pairs::<F>(
+            &mut tile,
+            operands,
+            row_tile,
+            column_tile,
+            blocks,
+            range,
+            form,
+        );
     }
 
     #[unroll]
     for i in 0..comptime!(down(columns)) {
+        let line = row_tile + tile.row(i);
+        let mut to = (part * height + line) * blocks.copies;
+        let mut apart = 1usize.runtime();
+        if comptime!(!form.weights()) {
+            let row = line / blocks.dim;
+            apart = blocks.dim;
+            to = blocks.out_at + line - row * blocks.dim;
+            if line < height {
+                to += operands.listed(range.first_row + row) * blocks.out_width;
+            }
+        }
         #[unroll]
         for j in 0..ACROSS {
-            let line = row_tile + tile.row(i);
             let copy = column_tile + tile.column(j);
             if line < height && copy < blocks.copies {
-                let sum = tile.value(i, j);
-                if comptime!(form.weights()) {
-                    out[(part * height + line) * blocks.copies + copy] = sum;
-                } else {
-                    let row = listed(&list, range.first_row + line / blocks.dim);
-                    let column = blocks.out_at + copy * blocks.dim + line % blocks.dim;
-                    let at = row * blocks.out_width + column;
-                    let so_far = out[at];
-                    out[at] = so_far + sum;
+                let at = to + copy * apart;
+                let mut sum = tile.value(i, j);
+                if comptime!(!form.weights()) {
+                    sum += out[at];
                 }
+                out[at] = sum;
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Fully connected paths as matrix products.
 
 mod kernel;
+mod read;
 
 use super::tables::{Layout, input, matrix_tables};
 use super::{BUSY, CHUNK, Call, Key};
@@ -11,7 +12,7 @@ use crate::product::op::Slot;
 use core::ops::Range;
 use core_tensor::ext::cube::{CubeTensor, address_type, dtype_to_storage_type, empty};
 use cubecl::{calculate_cube_count_elemwise, prelude::*};
-use kernel::{BlocksLaunch, Form, RangeLaunch};
+use kernel::{BlocksLaunch, Form, OperandsLaunch, RangeLaunch};
 
 impl Call<'_> {
     /// A fully connected path; with weights by class, class by class.
@@ -99,6 +100,8 @@ impl Call<'_> {
         let form = Form {
             slot,
             columns: tile::columns(copies, dtype),
+            single: tables.layout.single,
+            fixed: tables.layout.single && m2 == 1 && matches!(slot, Slot::In1 | Slot::Out),
         };
         let across = copies.div_ceil(form.columns);
         let (down, chunks) = if slot == Slot::Weight {
@@ -121,12 +124,14 @@ impl Call<'_> {
             calculate_cube_count_elemwise(client, all * tile::units(form.columns), cube),
             cube,
             address_type(operands.into_iter().chain([target])),
-            first,
-            second,
-            third,
-            tables.whole.clone().into_tensor_arg(),
-            tables.numbers.clone().into_tensor_arg(),
-            self.list(true).map(CubeTensor::into_tensor_arg).into(),
+            OperandsLaunch::new(
+                first,
+                second,
+                third,
+                tables.whole.clone().into_tensor_arg(),
+                tables.numbers.clone().into_tensor_arg(),
+                self.list(true).map(CubeTensor::into_tensor_arg).into(),
+            ),
             target.clone().into_tensor_arg(),
             blocks,
             RangeLaunch::new(rows.start, rows.len(), weight_row, across, all, chunk),
