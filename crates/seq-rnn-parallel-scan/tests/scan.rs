@@ -155,6 +155,27 @@ fn half_precision_gradients() {
     }
 }
 
+/// Logarithms of hundreds, which half precision rounds by up to a whole unit: the gradient is that of the unrounded states.
+#[test]
+fn half_precision_gradients_in_log_space() {
+    let device = Device::flex().autodiff();
+    for (dtype, bound) in [(DType::BF16, 5e-3), (DType::F16, 1e-3)] {
+        let mut random = Random::new(9, &device, dtype);
+        let planes = random.uniform([2, 70, 20], -200.0, 200.0);
+        let weights = random.uniform([2, 70, 10], -1.0, 1.0).cast(DType::F32);
+        let gradient = |dtype| {
+            let planes = planes.clone().detach().cast(dtype).detach().require_grad();
+            let out = scan(Cell::Log, planes.clone(), ScanOptions::default());
+            let states = out.states.cast(DType::F32) * weights.clone();
+            let objective = states.sum() + out.last.cast(DType::F32).sum();
+            planes.grad(&objective.backward()).unwrap()
+        };
+        let (got, want) = (gradient(dtype), gradient(DType::F64));
+        let largest: f64 = want.clone().abs().max().into_scalar();
+        assert_close!(got.cast(DType::F64), want, 0.0, bound * largest);
+    }
+}
+
 #[test]
 fn strided_views_are_read_in_place() {
     let device = Device::flex().autodiff();
