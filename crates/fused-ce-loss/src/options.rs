@@ -33,6 +33,16 @@ pub enum Smoothing {
     Megatron(f64),
 }
 
+impl Smoothing {
+    /// Whether it changes anything.
+    pub(crate) fn smooths(self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Torch(a) | Self::Megatron(a) => a > 0.0,
+        }
+    }
+}
+
 /// Settings of [`linear_cross_entropy`](crate::linear_cross_entropy); [`LossConfig::build`] checks them.
 ///
 /// ```
@@ -56,7 +66,8 @@ pub struct LossConfig {
     pub smoothing: Smoothing,
     /// Weight `λ` of `λ lse²`, which keeps the normaliser near 1 (PaLM). Not weighed by class.
     pub z_loss: f64,
-    /// Row `t` of a sequence predicts target `t + shift`; the last rows of a sequence predict nothing. Nothing is copied.
+    /// Row `t` of a sequence predicts target `t + shift`; the last rows of a sequence predict nothing. Nothing is copied. A
+    /// sequence is the last axis of the targets, which must be classes.
     pub shift: usize,
     /// How memory and time are traded.
     pub plan: Plan,
@@ -197,7 +208,7 @@ pub struct LossOptions {
 }
 
 impl LossOptions {
-    /// Weighs the classes, `[V]`, as PyTorch's `weight` does.
+    /// Weighs the classes, `[V]`, as PyTorch's `weight` does. No gradient flows to the weights.
     pub fn with_class_weights(mut self, weights: Tensor<1>) -> Self {
         self.class_weights = Some(weights);
         self
