@@ -176,6 +176,29 @@ fn half_precision_gradients_in_log_space() {
     }
 }
 
+/// The time of checkpoints grows with the number of packed sequences, not with its square: eight times as many took over
+/// forty times as long.
+#[test]
+fn checkpoints_of_many_packed_sequences() {
+    let device = Device::flex();
+    let mut random = Random::new(10, &device, DType::F32);
+    let mut seconds = |count: usize| {
+        let planes = random.uniform([1, 2 * count, 2], -1.0, 1.0);
+        let at: Vec<usize> = (0..=count).map(|s| 2 * s).collect();
+        let options = ScanOptions::default()
+            .with_cu_seqlens(at)
+            .with_checkpoint(2);
+        let once = || {
+            let start = std::time::Instant::now();
+            scan(Cell::Linear, planes.clone(), options.clone());
+            start.elapsed().as_secs_f64()
+        };
+        (0..5).map(|_| once()).fold(f64::INFINITY, f64::min)
+    };
+    let (few, many) = (seconds(8_000), seconds(64_000));
+    assert!(many < 24.0 * few, "{few:e} s, {many:e} s");
+}
+
 #[test]
 fn strided_views_are_read_in_place() {
     let device = Device::flex().autodiff();
