@@ -71,7 +71,9 @@ pub struct LossConfig {
     pub shift: usize,
     /// How memory and time are traded.
     pub plan: Plan,
-    /// Memory in bytes that a call may hold beyond inputs and outputs; a hard minimum of a few MB remains.
+    /// Memory in bytes that a call may hold beyond inputs and outputs: decides between [`Plan::Store`] and
+    /// [`Plan::Recompute`] where the plan is [`Plan::Auto`], and how large panels are in any. What a plan that is asked for
+    /// keeps is not bounded by it, nor are the tiles of the CPU, a few MB, and per token the lists of [`LossConfig::top_k`].
     pub memory_budget: u64,
     /// Whether the output has the entropy of every row.
     pub entropy: bool,
