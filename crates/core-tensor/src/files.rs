@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// Writes a file under another name beside it, syncs it, and renames it: whoever looks sees the old file or the new one, after
-/// a crash too.
+/// a crash too. Of one file, one writer at a time: the other name is always the same, so that no crash leaves many.
 ///
 /// # Errors
 /// If the system refuses; what was there stays as it was.

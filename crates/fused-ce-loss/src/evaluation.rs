@@ -6,7 +6,7 @@ use crate::options::{LossConfig, Reduction};
 use crate::targets::Targets;
 use burn::tensor::Tensor;
 
-/// Perplexity and accuracy, summed over batches in f64. Holds three numbers; a call needs memory for a row per token.
+/// Perplexity and accuracy, summed over batches in f64. Holds four numbers; a call needs memory for a row per token.
 ///
 /// ```
 /// use burn::tensor::{Device, Distribution, Int, Tensor};
@@ -27,6 +27,8 @@ use burn::tensor::Tensor;
 pub struct Evaluation {
     config: LossConfig,
     loss: f64,
+    /// Weights of the rows that counted.
+    weight: f64,
     rows: u64,
     correct: u64,
 }
@@ -46,6 +48,7 @@ impl Evaluation {
         Self {
             config,
             loss: 0.0,
+            weight: 0.0,
             rows: 0,
             correct: 0,
         }
@@ -62,6 +65,8 @@ impl Evaluation {
         targets: impl Into<Targets>,
     ) {
         let options = self.config.build().expect("Evaluation: settings");
+        let targets = targets.into();
+        let weights = targets.weights.clone();
         let out = linear_cross_entropy(
             hidden.detach(),
             classifier.into().detach(),
@@ -71,7 +76,17 @@ impl Evaluation {
         // In f64 on the host: a text has more tokens than f32 has digits.
         self.loss += out.loss.into_data().iter::<f64>().sum::<f64>();
         let count = |x: burn::tensor::TensorData| x.iter::<bool>().filter(|&x| x).count() as u64;
-        self.rows += count(out.counted.into_data());
+        let counted = out.counted.into_data();
+        self.weight += match weights {
+            Some(weights) => weights
+                .into_data()
+                .iter::<f64>()
+                .zip(counted.iter::<bool>())
+                .map(|(weight, counts)| if counts { weight } else { 0.0 })
+                .sum(),
+            None => count(counted.clone()) as f64,
+        };
+        self.rows += count(counted);
         self.correct += out.correct.map_or(0, |x| count(x.into_data()));
     }
 
@@ -80,9 +95,10 @@ impl Evaluation {
         self.rows
     }
 
-    /// Mean negative log-likelihood of a row, nats; NaN if none counted.
+    /// Mean loss of a row, nats: its negative log-likelihood, where classes are the targets. Rows that have
+    /// [weights](Targets::with_weights) count in proportion. NaN if none counted.
     pub fn loss(&self) -> f64 {
-        self.loss / self.rows as f64
+        self.loss / self.weight
     }
 
     /// `e^loss`.
@@ -90,7 +106,7 @@ impl Evaluation {
         self.loss().exp()
     }
 
-    /// Share of the rows whose most probable class is their target.
+    /// Share of the rows whose most probable class is their target; 0 where targets are no classes.
     pub fn accuracy(&self) -> f64 {
         self.correct as f64 / self.rows as f64
     }

@@ -33,6 +33,16 @@ pub enum Smoothing {
     Megatron(f64),
 }
 
+impl Smoothing {
+    /// Whether it changes anything.
+    pub(crate) fn smooths(self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Torch(a) | Self::Megatron(a) => a > 0.0,
+        }
+    }
+}
+
 /// Settings of [`linear_cross_entropy`](crate::linear_cross_entropy); [`LossConfig::build`] checks them.
 ///
 /// ```
@@ -56,11 +66,14 @@ pub struct LossConfig {
     pub smoothing: Smoothing,
     /// Weight `λ` of `λ lse²`, which keeps the normaliser near 1 (PaLM). Not weighed by class.
     pub z_loss: f64,
-    /// Row `t` of a sequence predicts target `t + shift`; the last rows of a sequence predict nothing. Nothing is copied.
+    /// Row `t` of a sequence predicts target `t + shift`; the last rows of a sequence predict nothing. Nothing is copied. A
+    /// sequence is the last axis of the targets, which must be classes.
     pub shift: usize,
     /// How memory and time are traded.
     pub plan: Plan,
-    /// Memory in bytes that a call may hold beyond inputs and outputs; a hard minimum of a few MB remains.
+    /// Memory in bytes that a call may hold beyond inputs and outputs: decides between [`Plan::Store`] and
+    /// [`Plan::Recompute`] where the plan is [`Plan::Auto`], and how large panels are in any. What a plan that is asked for
+    /// keeps is not bounded by it, nor are the tiles of the CPU, a few MB, and per token the lists of [`LossConfig::top_k`].
     pub memory_budget: u64,
     /// Whether the output has the entropy of every row.
     pub entropy: bool,
@@ -197,7 +210,7 @@ pub struct LossOptions {
 }
 
 impl LossOptions {
-    /// Weighs the classes, `[V]`, as PyTorch's `weight` does.
+    /// Weighs the classes, `[V]`, as PyTorch's `weight` does. No gradient flows to the weights.
     pub fn with_class_weights(mut self, weights: Tensor<1>) -> Self {
         self.class_weights = Some(weights);
         self

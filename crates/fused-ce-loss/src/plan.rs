@@ -83,7 +83,8 @@ struct Shared {
 pub struct Report {
     /// The plan that ran; `None` where no gradient was wanted.
     pub plan: Option<Plan>,
-    /// Memory beyond inputs and outputs that was predicted, bytes.
+    /// Memory beyond inputs and outputs that was predicted, bytes: what the plan keeps, and a panel. On the CPU, tiles and lists
+    /// of largest logits (a few MB) and factors widened from f16 come on top.
     pub predicted_bytes: u64,
     /// Most memory beyond inputs and outputs that was held at once, bytes.
     pub peak_bytes: u64,

@@ -133,7 +133,16 @@ impl Partial {
             |p: P| other.column(p as usize),
         );
         // lse − lse_a = log(1 + e^{lse_b − lse_a}), and the reverse: exact also where one has nearly everything.
+        let masked = |max: Tensor<2>| max.equal_elem(f64::NEG_INFINITY);
         let gap = (b(P::Max) - a(P::Max)) + (b(P::Log) - a(P::Log));
+        // Where all classes of both are masked (logits of −∞) there is no gap; where those of one are, what it brings is 0,
+        // but not as 0 · ∞.
+        let none = masked(a(P::Max)).bool_and(masked(b(P::Max)));
+        let gap = gap.mask_fill(none, 0.0);
+        let gap = [1e30, -1e30].into_iter().fold(gap, |gap, most: f64| {
+            let infinite = gap.clone().equal_elem(f64::INFINITY.copysign(most));
+            gap.mask_fill(infinite, most)
+        });
         let (up_a, up_b) = (softplus(gap.clone()), softplus(gap.neg()));
         let first = a(P::Max).greater_equal(b(P::Max));
         let log = (b(P::Log) + up_b.clone()).mask_where(first, a(P::Log) + up_a.clone());
@@ -168,7 +177,8 @@ fn softplus(x: Tensor<2>) -> Tensor<2> {
     x.clone().abs().neg().exp().log1p() + x.clamp_min(0.0)
 }
 
-/// What the classes of a shard contribute to every row. `hidden` and the shard carry no gradient.
+/// What the classes of a shard contribute to every row. Autodiff, where hidden states or shard have it, is left aside:
+/// [`backward_with`] computes the gradients.
 ///
 /// # Panics
 /// As [`linear_cross_entropy`](crate::linear_cross_entropy), or on a device without the engine.
@@ -190,7 +200,8 @@ pub fn partial(
         Some(ids) => shard.owns(ids, options.config.ignore_index).float(),
         None => Tensor::zeros([rows], &hidden.device()),
     };
-    let (statistics, state, top) = Tensors::new(hidden, &shard.classifier, &asked).forward(&spec);
+    let tensors = Tensors::new(hidden, &shard.classifier, &asked).without_autodiff();
+    let (statistics, state, top) = tensors.forward(&spec);
     let owner = owner.cast(statistics.dtype()).unsqueeze_dim(1);
     let of = |x: &Tensor<2>, from: usize, to: usize| x.clone().slice([0..rows, from..to]);
     let picks_end = column::PICKS + spec.picks;
@@ -301,8 +312,10 @@ pub fn backward_with(
             .greater_equal_elem(shard.classifier.classes() as i64);
         own.mask_fill(outside, -1).clamp_min(-1)
     });
-    let tensors = Tensors::new(hidden, &shard.classifier, &asked);
-    let (hidden, weight, bias) = tensors.backward([rows, state, cotangent], top, &spec);
+    let tensors = Tensors::new(hidden, &shard.classifier, &asked).without_autodiff();
+    let above = [rows, state, cotangent].map(Tensor::without_autodiff);
+    let top = top.map(Tensor::without_autodiff);
+    let (hidden, weight, bias) = tensors.backward(above, top, &spec);
     ShardGradients {
         hidden,
         weight,

@@ -2,7 +2,8 @@
 
 use burn::tensor::{Int, Tensor};
 
-/// Targets of N rows, with optional weights of the rows.
+/// Targets of N rows, with optional weights of the rows. Only classes can be [shifted](crate::LossConfig::shift), and
+/// [`Targets::top_k`] takes neither smoothing nor weights of classes.
 #[derive(Debug, Clone)]
 pub struct Targets {
     pub(crate) kind: Kind,
@@ -43,7 +44,7 @@ impl Targets {
         Self::new(Kind::Probabilities(q))
     }
 
-    /// The largest probabilities of a teacher and their classes, both `[N, K]`, for distillation: the
+    /// The largest probabilities of a teacher and their classes, distinct in a row, both `[N, K]`, for distillation: the
     /// Kullback–Leibler divergence `loss_i = Σ_k q_ik (log q_ik − log p_i,c(k))`. With `tail`, all other classes count as
     /// one more, whose probability is what is left of 1 on both sides.
     ///

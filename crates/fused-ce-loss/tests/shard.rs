@@ -4,11 +4,13 @@ mod common;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use common::{Labels, Problem, Random, Setup, Values, assert_rms, assert_rows, list, mixed};
+use core::ops::Range;
+use core_tensor::assert_close;
 use fused_ce_loss::shard::{Partial, Shard, backward_with, finish, partial};
-use fused_ce_loss::{Classifier, LossConfig, Reduction, Smoothing, linear_cross_entropy};
+use fused_ce_loss::{Classifier, LossConfig, Reduction, Smoothing, Targets, linear_cross_entropy};
 
 /// Bounds of `count` shards, the first the smallest.
-fn bounds(count: usize, classes: usize) -> Vec<std::ops::Range<usize>> {
+fn bounds(count: usize, classes: usize) -> Vec<Range<usize>> {
     let at = |i: usize| i * i * classes / (count * count);
     (0..count).map(|i| at(i)..at(i + 1)).collect()
 }
@@ -208,4 +210,61 @@ fn a_target_that_no_shard_has() {
     let own = Shard::new(Tensor::<2>::ones([5, 3], &device).into(), 0, 10);
     let part = partial(hidden.clone(), &own, targets(), &options);
     finish(&part, &hidden, 10, targets(), &options);
+}
+
+/// Classes of which a shard has none but masked ones.
+#[test]
+fn a_shard_may_be_masked() {
+    let mut random = Random::new(2);
+    let device = Device::flex();
+    let problem = random.problem([5, 9, 4]);
+    let setup = Setup::F64;
+    let options = LossConfig::new().with_entropy(true).build().unwrap();
+    let hidden = problem.hidden.tensor::<2>(&device, setup.dtype);
+    let weight = problem.weight.tensor::<2>(&device, setup.dtype);
+    let targets = || Targets::classes(Tensor::<1, Int>::from_ints([6, 7, 8, 6, 7], &device));
+    let mask = |v: usize| if v < 6 { f64::NEG_INFINITY } else { 0.5 };
+    let classifier = |range: Range<usize>| {
+        let bias = TensorData::new(range.clone().map(mask).collect::<Vec<_>>(), [range.len()]);
+        let bias = Tensor::from_data(bias, (&device, setup.dtype));
+        Classifier::from_rows(weight.clone().slice([range])).with_bias(bias)
+    };
+    let want = linear_cross_entropy(hidden.clone(), classifier(0..9), targets(), &options);
+    let parts = [0..3, 3..6, 6..9].map(|range| {
+        let own = Shard::new(classifier(range.clone()), range.start, 9);
+        partial(hidden.clone(), &own, targets(), &options)
+    });
+    let all = parts.into_iter().reduce(Partial::merge).unwrap();
+    let got = finish(&all, &hidden, 9, targets(), &options);
+    assert_close!(got.loss, want.loss, 1e-14, 0.0);
+    assert_close!(got.lse, want.lse, 1e-14, 0.0);
+    assert_close!(got.entropy.unwrap(), want.entropy.unwrap(), 1e-14, 0.0);
+}
+
+/// Parameters that a training loop tracks elsewhere.
+#[test]
+fn shards_may_come_from_an_autodiff_device() {
+    let mut random = Random::new(3);
+    let device = Device::flex().autodiff();
+    let problem = random.problem([5, 9, 4]);
+    let setup = Setup::F64;
+    let options = LossConfig::new().build().unwrap();
+    let hidden = problem
+        .hidden
+        .tensor::<2>(&device, setup.dtype)
+        .require_grad();
+    let weight = problem
+        .weight
+        .tensor::<2>(&device, setup.dtype)
+        .require_grad();
+    let targets = || problem.targets(&device, setup.dtype);
+    let own = Shard::new(weight.clone().into(), 0, 9);
+    let all = partial(hidden.clone(), &own, targets(), &options);
+    let got = backward_with(&all, hidden.clone(), &own, targets(), &options, |out| {
+        out.loss.clone()
+    });
+    let out = linear_cross_entropy(hidden.clone(), weight.clone(), targets(), &options);
+    let want = out.loss.backward();
+    assert_close!(got.hidden, hidden.grad(&want).unwrap(), 1e-12, 1e-14);
+    assert_close!(got.weight, weight.grad(&want).unwrap(), 1e-12, 1e-14);
 }

@@ -270,6 +270,64 @@ fn resets_and_packing_separate_sequences_in_a_stack() {
     assert_agrees(got, want, "reset");
 }
 
+/// A reset among the last steps of a chunk holds for the convolution of the next chunk too.
+#[test]
+fn a_reset_counts_across_chunks() {
+    let device = Device::flex();
+    let mut random = Random::new(6, &device, DType::F32);
+    let mut config = stack();
+    config.block.deterministic = true;
+    let model = config.init(&device);
+    let x = random.uniform([2, 14, 16], -1.0, 1.0);
+    for at in [[4, 5], [5, 8], [7, 6], [3, 7]] {
+        let flags = at.iter().flat_map(|&at| (0..14).map(move |t| t == at));
+        let flags = TensorData::new(flags.collect(), [2, 14]);
+        let reset = Tensor::<2, Bool>::from_data(flags, &device);
+        let options = |first: usize, len: usize| {
+            ScanOptions::default().with_reset(reset.clone().narrow(1, first, len))
+        };
+        let (full, _) = model.forward_with(x.clone(), None, options(0, 14));
+        let (mut state, mut at) = (None, 0);
+        for len in [6, 1, 1, 6] {
+            let chunk = x.clone().narrow(1, at, len);
+            let (y, next) = model.forward_with(chunk, state, options(at, len));
+            assert_close!(y, full.clone().narrow(1, at, len), 0.0, 0.0);
+            (state, at) = (Some(next), at + len);
+        }
+    }
+}
+
+/// The state after packed sequences, short and empty ones among them, starts a batch of them.
+#[test]
+fn packed_sequences_go_on_as_a_batch() {
+    let device = Device::flex();
+    let mut random = Random::new(7, &device, DType::F32);
+    let mut config = stack();
+    config.block.deterministic = true;
+    let model = config.init(&device);
+    let x = random.uniform([1, 20, 16], -1.0, 1.0);
+    let at = vec![0, 2, 2, 3, 9, 20];
+    let flags: Vec<bool> = (0..20).map(|t| t == 7 || t == 18).collect();
+    let reset = Tensor::<2, Bool>::from_data(TensorData::new(flags, [1, 20]), &device);
+    let options = ScanOptions::default().with_reset(reset.clone());
+    let packed = options.with_cu_seqlens(at.clone());
+    let (_, together) = model.forward_with(x.clone(), None, packed);
+    let next = random.uniform([5, 3, 16], -1.0, 1.0);
+    let (got, _) = model.forward(next.clone(), Some(together));
+    for (sequence, w) in at.windows(2).enumerate() {
+        let (first, len) = (w[0], w[1] - w[0]);
+        let (_, state) = if len == 0 {
+            model.forward(Tensor::zeros([1, 0, 16], &device), None)
+        } else {
+            let reset = reset.clone().narrow(1, first, len);
+            let own = ScanOptions::default().with_reset(reset);
+            model.forward_with(x.clone().narrow(1, first, len), None, own)
+        };
+        let (want, _) = model.forward(next.clone().narrow(0, sequence, 1), Some(state));
+        assert_close!(got.clone().narrow(0, sequence, 1), want, 0.0, 0.0);
+    }
+}
+
 #[test]
 fn no_gradient_crosses_a_reset() {
     let device = Device::flex().autodiff();
@@ -315,6 +373,25 @@ fn the_facade_has_the_shapes_of_torch() {
         let (swapped, _) = time_first.forward(x.swap_dims(0, 1), None);
         assert_close!(swapped.swap_dims(0, 1), out, 0.0, 0.0);
     }
+}
+
+#[test]
+#[should_panic(
+    expected = "GruLike: expected states [layers · directions, batch, hidden] with 2 layers, got [3, 1, 7]"
+)]
+fn the_facade_refuses_states_of_other_layers() {
+    let device = Device::flex();
+    let rnn = GruLikeConfig::new(5, 7).with_num_layers(2).init(&device);
+    let h_0 = Tensor::zeros([3, 1, 7], &device);
+    rnn.forward(Tensor::zeros([1, 4, 5], &device), Some(h_0));
+}
+
+#[test]
+#[should_panic(expected = "GruLike: expected at least one layer")]
+fn the_facade_has_a_layer() {
+    GruLikeConfig::new(5, 7)
+        .with_num_layers(0)
+        .init(&Device::flex());
 }
 
 /// Weights of `torch.nn.Linear` maps, side by side as our planes.

@@ -155,6 +155,50 @@ fn half_precision_gradients() {
     }
 }
 
+/// Logarithms of hundreds, which half precision rounds by up to a whole unit: the gradient is that of the unrounded states.
+#[test]
+fn half_precision_gradients_in_log_space() {
+    let device = Device::flex().autodiff();
+    for (dtype, bound) in [(DType::BF16, 5e-3), (DType::F16, 1e-3)] {
+        let mut random = Random::new(9, &device, dtype);
+        let planes = random.uniform([2, 70, 20], -200.0, 200.0);
+        let weights = random.uniform([2, 70, 10], -1.0, 1.0).cast(DType::F32);
+        let gradient = |dtype| {
+            let planes = planes.clone().detach().cast(dtype).detach().require_grad();
+            let out = scan(Cell::Log, planes.clone(), ScanOptions::default());
+            let states = out.states.cast(DType::F32) * weights.clone();
+            let objective = states.sum() + out.last.cast(DType::F32).sum();
+            planes.grad(&objective.backward()).unwrap()
+        };
+        let (got, want) = (gradient(dtype), gradient(DType::F64));
+        let largest: f64 = want.clone().abs().max().into_scalar();
+        assert_close!(got.cast(DType::F64), want, 0.0, bound * largest);
+    }
+}
+
+/// The time of checkpoints grows with the number of packed sequences, not with its square: eight times as many took over
+/// forty times as long.
+#[test]
+fn checkpoints_of_many_packed_sequences() {
+    let device = Device::flex();
+    let mut random = Random::new(10, &device, DType::F32);
+    let mut seconds = |count: usize| {
+        let planes = random.uniform([1, 2 * count, 2], -1.0, 1.0);
+        let at: Vec<usize> = (0..=count).map(|s| 2 * s).collect();
+        let options = ScanOptions::default()
+            .with_cu_seqlens(at)
+            .with_checkpoint(2);
+        let once = || {
+            let start = std::time::Instant::now();
+            scan(Cell::Linear, planes.clone(), options.clone());
+            start.elapsed().as_secs_f64()
+        };
+        (0..5).map(|_| once()).fold(f64::INFINITY, f64::min)
+    };
+    let (few, many) = (seconds(8_000), seconds(64_000));
+    assert!(many < 24.0 * few, "{few:e} s, {many:e} s");
+}
+
 #[test]
 fn strided_views_are_read_in_place() {
     let device = Device::flex().autodiff();

@@ -102,6 +102,19 @@ impl Tensors {
         }
     }
 
+    /// The same numbers, tracked by nobody.
+    pub(crate) fn without_autodiff(self) -> Self {
+        Self {
+            hidden: self.hidden.without_autodiff(),
+            weight: self.weight.without_autodiff(),
+            bias: self.bias.without_autodiff(),
+            ids: self.ids.without_autodiff(),
+            picks: self.picks.without_autodiff(),
+            common: self.common.without_autodiff(),
+            dense: self.dense.without_autodiff(),
+        }
+    }
+
     /// Row statistics, states of the rows, and classes of the largest logits.
     pub(crate) fn forward(self, spec: &Spec) -> (Tensor<2>, Tensor<2>, Option<Tensor<2, Int>>) {
         let (rows, state, _, _, top) = Dispatch::engine_forward(

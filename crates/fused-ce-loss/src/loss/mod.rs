@@ -18,7 +18,8 @@ use core_tensor::ext::compute_dtype;
 /// tile by tile in the caches, or, where the plan says so, once in memory for the backward pass.
 ///
 /// Follows "Cut Your Losses in Large-Vocabulary Language Models" (arXiv 2411.09009) in what it avoids, and is
-/// exact unless the plan filters. Differentiable by hidden states, weight, bias and the weights of rows. Sums of every
+/// exact unless the plan filters. Differentiable by hidden states, weight, bias, the weights of rows and the probabilities of
+/// [`Targets::top_k`]; not by the weights of classes or [`Targets::probabilities`], which count as constants. Sums of every
 /// precision below f64 are taken in f32, and the bits do not depend on the number of threads.
 ///
 /// # Shapes
@@ -27,7 +28,8 @@ use core_tensor::ext::compute_dtype;
 /// - `targets`: N classes, or distributions, see [`Targets`]
 ///
 /// # Panics
-/// If shapes or dtypes disagree, or if a target is neither a class nor the ignored index: with the row and its target.
+/// If shapes or dtypes disagree, if a target is neither a class nor the ignored index (with the row and its target), or if
+/// the options do not go with the kind of targets, see [`Targets`].
 ///
 /// # Example
 /// ```
@@ -58,8 +60,12 @@ pub fn linear_cross_entropy<const R: usize>(
 /// `[.., D]` to `[N, D]`.
 pub(crate) fn flatten<const R: usize>(hidden: Tensor<R>) -> Tensor<2> {
     let dims = hidden.dims();
-    let width = dims[R - 1];
-    hidden.reshape([dims[..R - 1].iter().product(), width])
+    let (rows, width) = (dims[..R - 1].iter().product(), dims[R - 1]);
+    if rows == 0 {
+        // Burn reads a 0 in the shape to reshape to as "as long as this axis is now".
+        return hidden.flatten(0, R.saturating_sub(2));
+    }
+    hidden.reshape([rows, width])
 }
 
 /// Row statistics `[N, columns]`, and the classes of the largest logits where they are wanted.
@@ -140,7 +146,18 @@ impl<'a> Call<'a> {
             ),
             Kind::Classes { .. } | Kind::TopK { .. } => {}
         }
+        let config = options.config;
+        assert!(
+            config.shift == 0 || matches!(targets.kind, Kind::Classes { .. }),
+            "{op}: expected classes as targets, which alone have an axis of time to shift along"
+        );
+        assert!(
+            !matches!(targets.kind, Kind::TopK { .. })
+                || (!config.smoothing.smooths() && options.class_weights.is_none()),
+            "{op}: expected neither smoothing nor class weights with the largest probabilities of a teacher"
+        );
         let compute = compute_dtype(dtype);
+        let class_weights = options.class_weights.clone().map(Tensor::detach);
         let check = |x: &Tensor<1>, len: usize, what: &str| {
             assert_eq!(
                 x.dims(),
@@ -160,9 +177,13 @@ impl<'a> Call<'a> {
             classifier,
             classes,
             shard,
-            kind: targets.kind,
+            kind: match targets.kind {
+                // The engine's part of their gradient is missing: better none than half.
+                Kind::Probabilities(q) => Kind::Probabilities(q.detach()),
+                kind => kind,
+            },
             row_weights: targets.weights.map(|w| w.cast(compute)),
-            class_weights: options.class_weights.clone().map(|w| w.cast(compute)),
+            class_weights: class_weights.map(|w| w.cast(compute)),
             compute,
             options,
             monitor: Monitor::default(),

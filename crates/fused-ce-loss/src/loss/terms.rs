@@ -101,7 +101,8 @@ impl Call<'_> {
         match config.reduction {
             Reduction::None => with_square(loss),
             Reduction::Sum => with_square(loss).sum(),
-            Reduction::Normalizer(n) => with_square(loss).sum() / n,
+            // Burn takes the gradient of a division by a number in f32.
+            Reduction::Normalizer(n) => with_square(loss).sum() * (1.0 / n),
             Reduction::Mean => {
                 let mean = |x: Tensor<1>, weight: Tensor<1>| {
                     let total = weigh(weight).sum();

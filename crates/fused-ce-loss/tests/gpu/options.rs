@@ -3,8 +3,8 @@
 use super::common::grid::{EXACT_PLANS, compare, problems};
 use super::common::{Problem, Random, Setup};
 use super::{TINY, device};
-use burn::tensor::DType;
-use fused_ce_loss::Plan;
+use burn::tensor::{DType, Int, Tensor};
+use fused_ce_loss::{Plan, Reduction, linear_cross_entropy};
 
 fn check(seed: u64, shape: [usize; 3], budget: Option<u64>, setup: Setup, bounds: [f64; 2]) {
     for (name, mut problem) in problems(&mut Random::new(seed), shape) {
@@ -114,5 +114,31 @@ fn targets_are_kept_apart_from_factors_of_half_precision() {
                 compare(name, &problem, &device(), plan, setup, [3e-3, bound]);
             }
         }
+    }
+}
+
+/// A gradient that is no number stays none, also with all bits of the fraction set, as those that an NVIDIA GPU makes.
+#[test]
+fn not_a_number_is_not_rounded_away() {
+    for (setup, _) in halves() {
+        let device = device().autodiff();
+        let problem = Random::new(6).problem([40, 70, 8]);
+        let hidden = problem.hidden.tensor::<2>(&device, setup.dtype);
+        let weight = problem
+            .weight
+            .tensor::<2>(&device, setup.dtype)
+            .require_grad();
+        let options = problem
+            .config
+            .with_reduction(Reduction::None)
+            .build()
+            .unwrap();
+        let targets = Tensor::<1, Int>::zeros([40], &device);
+        let out = linear_cross_entropy(hidden, weight.clone(), targets, &options);
+        let mut factors = [1.0; 40];
+        factors[3] = f32::from_bits(0x7fff_ffff);
+        let loss = out.loss * Tensor::from_floats(factors, &device);
+        let gradient = weight.grad(&loss.sum().backward()).unwrap();
+        assert!(gradient.into_data().iter::<f32>().all(f32::is_nan));
     }
 }

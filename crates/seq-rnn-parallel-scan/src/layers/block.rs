@@ -172,7 +172,11 @@ impl MinRnnBlock {
                     Some(norm) => norm.forward(x.clone()),
                     None => x.clone(),
                 };
-                let (y, tail) = conv.forward(input, tail, starts);
+                let (y, tail) = conv.forward(input.clone(), tail, starts.clone());
+                let tail = match (&options.cu_seqlens, starts) {
+                    (Some(at), Some(starts)) => conv.packed_tails(input, starts, at),
+                    _ => tail,
+                };
                 (x + y, Some(tail))
             }
             None => (x, None),

@@ -4,7 +4,7 @@ use super::min_rnn::linear;
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{Device, Tensor, s};
+use burn::tensor::{Device, Int, Tensor, TensorData, s};
 
 /// Configuration of a [`CausalConv`].
 #[derive(Config, Debug)]
@@ -76,7 +76,8 @@ impl CausalConv {
     /// Output, and the last inputs that the next chunk needs.
     ///
     /// `starts`, `[batch, time]`, is 1 where a sequence begins (at a reset or a packed boundary), else 0:
-    /// no output sees across. The carried tail counts as the steps before the first.
+    /// no output sees across, nor does the next chunk: what lies before the last start is 0 in the tail. The
+    /// carried tail counts as the steps before the first.
     ///
     /// # Shapes
     /// - `x`, output: `[batch, time, d_model]`
@@ -127,12 +128,66 @@ impl CausalConv {
             y = y + seen * weight(j);
         }
         let tail = padded.slice(s![.., time..time + before, ..]);
+        let tail = match starts {
+            Some(starts) if before > 0 => {
+                let began =
+                    Tensor::zeros([starts.dims()[0], before], (&tail.device(), tail.dtype()));
+                let began = Tensor::cat(vec![began, starts], 1);
+                closed(tail, began.slice(s![.., time..time + before]))
+            }
+            _ => tail,
+        };
         let y = match &self.pointwise {
             Some(pointwise) => linear(pointwise, y, self.deterministic),
             None => y,
         };
         (y, tail)
     }
+
+    /// The tail of every sequence packed into the single entry of `x` at the cumulative lengths `at`,
+    /// `[sequences, kernel − 1, d_model]`; `starts` as [`CausalConv::forward`] takes it.
+    pub(super) fn packed_tails(&self, x: Tensor<3>, starts: Tensor<2>, at: &[usize]) -> Tensor<3> {
+        let ([_, _, features], before) = (x.dims(), self.tail_len());
+        let (sequences, options) = (at.len() - 1, (&x.device(), x.dtype()));
+        if before == 0 || sequences == 0 {
+            return Tensor::zeros([sequences, before, features], options);
+        }
+        // Row 0 is one of zeros: no step of the sequence.
+        let place = |first: usize, end: usize, i: usize| {
+            let step = end + i;
+            if step < first + before {
+                0
+            } else {
+                step as i64
+            }
+        };
+        let places: Vec<i64> = at
+            .windows(2)
+            .flat_map(|w| (0..before).map(move |i| place(w[0], w[1], i)))
+            .collect();
+        let places = TensorData::new(places, [sequences * before]);
+        let places = Tensor::<1, Int>::from_data(places, options.0);
+        let x = Tensor::cat(vec![Tensor::zeros([1, before, features], options), x], 1);
+        let starts = Tensor::cat(vec![Tensor::zeros([1, before], options), starts], 1);
+        closed(
+            x.select(1, places.clone())
+                .reshape([sequences, before, features]),
+            starts.select(1, places).reshape([sequences, before]),
+        )
+    }
+}
+
+/// A tail `[sequences, steps, d_model]` with zeros before the last step at which a sequence `began`, `[sequences, steps]`.
+fn closed(tail: Tensor<3>, began: Tensor<2>) -> Tensor<3> {
+    let [sequences, steps, _] = tail.dims();
+    let mut open = Tensor::<2>::ones([sequences, 1], (&tail.device(), tail.dtype()));
+    let mut kept = vec![open.clone()];
+    for step in (1..steps).rev() {
+        open = open * (-began.clone().slice(s![.., step..step + 1]) + 1.0);
+        kept.push(open.clone());
+    }
+    kept.reverse();
+    tail * Tensor::cat(kept, 1).unsqueeze_dim(2)
 }
 
 /// `x[:, t − by]`, 0 before the first step.

@@ -62,6 +62,10 @@ impl GruLikeConfig {
     /// # Panics
     /// If a size is 0 or the dropout is no probability.
     pub fn init(&self, device: &Device) -> GruLike {
+        assert!(
+            self.num_layers > 0,
+            "GruLike: expected at least one layer, got 0"
+        );
         let directions = if self.bidirectional { 2 } else { 1 };
         let layer = |i: usize| {
             let first = i < directions;
@@ -97,6 +101,13 @@ impl GruLike {
     /// # Panics
     /// If a shape disagrees.
     pub fn forward(&self, x: Tensor<3>, h_0: Option<Tensor<3>>) -> (Tensor<3>, Tensor<3>) {
+        if let Some(h) = &h_0 {
+            let (expected, [layers, batch, hidden]) = (self.layers.len(), h.dims());
+            assert_eq!(
+                layers, expected,
+                "GruLike: expected states [layers · directions, batch, hidden] with {expected} layers, got [{layers}, {batch}, {hidden}]"
+            );
+        }
         let mut x = if self.batch_first {
             x
         } else {

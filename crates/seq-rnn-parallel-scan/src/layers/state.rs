@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 /// State of one block.
 #[derive(Debug, Clone)]
 pub struct BlockState {
-    /// State of the recurrence, `[batch, d_hidden]`.
+    /// State of the recurrence, `[sequences, d_hidden]`: a row per batch entry, or per sequence packed into one.
     pub hidden: Tensor<2>,
-    /// Last inputs of the convolution, `[batch, kernel − 1, d_model]`, where the block has one.
+    /// Last inputs of the convolution, `[sequences, kernel − 1, d_model]`, where the block has one.
     pub conv_tail: Option<Tensor<3>>,
 }
 

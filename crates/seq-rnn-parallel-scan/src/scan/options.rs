@@ -96,6 +96,9 @@ pub struct ScanOutput {
     pub last: Tensor<2>,
 }
 
+/// Steps between the states kept for the gradient of [`Cell::Log`] in half precision.
+const LOG_STRIDE: usize = 64;
+
 /// Checked arguments, with absent tensors stood in for.
 pub(super) struct Call {
     pub(super) tensors: [Tensor<3>; 3],
@@ -117,6 +120,10 @@ impl Call {
             options.checkpoint != Some(0),
             "scan: expected a checkpoint stride of at least 1, got 0"
         );
+        // The gradient of a sum of logarithms is an exponential of their difference. Half precision rounds a logarithm of 100
+        // by up to ¼, so the states that are handed out are of no use for it: they are computed again.
+        let coarse = cell == Cell::Log && matches!(dtype, DType::BF16 | DType::F16);
+        let checkpoint = options.checkpoint.or(coarse.then_some(LOG_STRIDE));
         let device = tensors[0].device();
         let carried = compute_dtype(dtype);
         let expected = [sequences.count(), width];
@@ -158,7 +165,7 @@ impl Call {
                 sequences,
                 reverse: options.reverse,
                 has_reset,
-                checkpoint: options.checkpoint,
+                checkpoint,
                 algorithm: options.algorithm,
             },
         }

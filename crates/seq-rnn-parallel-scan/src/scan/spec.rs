@@ -135,16 +135,15 @@ impl Sequences {
         }
     }
 
-    /// Row of the first border of a sequence when a border is kept every `stride` steps; for
-    /// `sequence == count()`, the number of borders.
-    pub fn first_border(&self, sequence: usize, stride: usize) -> usize {
-        match self {
-            Sequences::Batch { time, .. } => sequence * time.div_ceil(stride),
-            Sequences::Packed { at } => at[..=sequence]
-                .windows(2)
-                .map(|w| (w[1] - w[0]).div_ceil(stride))
-                .sum(),
-        }
+    /// Row of the first border of every sequence when a border is kept every `stride` steps, and behind them the number
+    /// of all.
+    pub fn first_borders(&self, stride: usize) -> Vec<usize> {
+        let own = |sequence| self.locate(sequence).2.div_ceil(stride);
+        let ends = (0..self.count()).scan(0, |all, sequence| {
+            *all += own(sequence);
+            Some(*all)
+        });
+        core::iter::once(0).chain(ends).collect()
     }
 }
 
@@ -171,8 +170,11 @@ pub struct Spec {
 impl Spec {
     /// Number of states kept at borders.
     pub fn border_rows(&self) -> usize {
-        let first = |stride| self.sequences.first_border(self.sequences.count(), stride);
-        self.checkpoint.map_or(0, first)
+        let all = |stride: usize| match &self.sequences {
+            Sequences::Batch { count, time } => count * time.div_ceil(stride),
+            Sequences::Packed { at } => at.windows(2).map(|w| (w[1] - w[0]).div_ceil(stride)).sum(),
+        };
+        self.checkpoint.map_or(0, all)
     }
 
     /// Position in time of the `i`-th step of a sequence that starts at `first` with `len` steps.

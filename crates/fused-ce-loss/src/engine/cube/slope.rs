@@ -107,5 +107,7 @@ pub(super) fn narrow<E: Float>(
     let mask = u32::new(comptime!((1i64 << dropped_bits) - 1));
     let bits = u32::reinterpret(g[ABSOLUTE_POS]);
     let rounded = (bits + (h & mask)) & (mask ^ 0xFFFF_FFFFu32);
-    out[ABSOLUTE_POS] = E::cast_from(f32::reinterpret(rounded));
+    // The carry would turn a NaN of many set bits, as NVIDIA's is, into 0.
+    let finite = (bits & 0x7F80_0000u32) != 0x7F80_0000u32;
+    out[ABSOLUTE_POS] = E::cast_from(f32::reinterpret(select(finite, rounded, bits)));
 }

@@ -186,7 +186,8 @@ impl<E: Product> Inputs<'_, E> {
             (max, sum, tilt) = (with.max, with.sum, with.tilt);
             log = sum.ln();
         }
-        let entropy = if self.spec.entropy {
+        // Without a class that is not masked, as in a shard, there is none.
+        let entropy = if self.spec.entropy && sum != 0.0 {
             log - tilt / sum
         } else {
             0.0

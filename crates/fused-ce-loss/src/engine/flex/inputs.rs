@@ -53,12 +53,18 @@ fn integers(x: &FlexTensor) -> Vec<i64> {
     match x.dtype() {
         DType::I64 => x.storage::<i64>().to_vec(),
         DType::I32 => x.storage::<i32>().iter().map(|&v| v.into()).collect(),
+        // What does not fit is no class either way.
+        DType::U64 => x
+            .storage::<u64>()
+            .iter()
+            .map(|&v| i64::try_from(v).unwrap_or(i64::MAX))
+            .collect(),
         DType::U32 => x.storage::<u32>().iter().map(|&v| v.into()).collect(),
         DType::I16 => x.storage::<i16>().iter().map(|&v| v.into()).collect(),
         DType::U16 => x.storage::<u16>().iter().map(|&v| v.into()).collect(),
         DType::I8 => x.storage::<i8>().iter().map(|&v| v.into()).collect(),
         DType::U8 => x.storage::<u8>().iter().map(|&v| v.into()).collect(),
-        other => panic!("linear_cross_entropy: targets of dtype {other:?} are not supported"),
+        other => panic!("linear_cross_entropy: expected integers as classes, got {other:?}"),
     }
 }
 
@@ -68,10 +74,20 @@ impl Tensors {
         Self {
             bias: self.bias.to_contiguous(),
             weights: self.weights.to_contiguous(),
-            dense: core_tensor::ext::flex::contiguous_rows(&self.dense),
-            hidden: core_tensor::ext::flex::contiguous_rows(&self.hidden),
+            dense: forwards(core_tensor::ext::flex::contiguous_rows(&self.dense)),
+            hidden: forwards(core_tensor::ext::flex::contiguous_rows(&self.hidden)),
+            classifier: forwards(self.classifier),
             ..self
         }
+    }
+}
+
+/// A tensor whose elements do not follow each other backwards in memory, as in the view that `flip` makes.
+fn forwards(x: FlexTensor) -> FlexTensor {
+    if x.layout().strides().iter().any(|&stride| stride < 0) {
+        x.to_contiguous()
+    } else {
+        x
     }
 }
 

@@ -138,7 +138,7 @@ where
         }
         let n = tile.channels.len();
         let mut wide = rows_of(n);
-        let border = self.spec.sequences.first_border(tile.sequence, *stride) + chunk;
+        let border = self.first_borders[tile.sequence] + chunk;
         replay.chunk = Some(chunk);
         replay.states.clear();
         replay

@@ -21,8 +21,7 @@ where
         let border_rows = RowsMut::new(&mut borders, width);
         self.for_each_tile(|tile| {
             let border = self.spec.checkpoint;
-            let border =
-                border.map(|stride| (stride, sequences.first_border(tile.sequence, stride)));
+            let border = border.map(|stride| (stride, self.first_borders[tile.sequence]));
             let mut wide = rows_of(tile.channels.len());
             // SAFETY: here and below, a tile alone writes its channels of its sequence's rows.
             let state = unsafe { last_rows.piece(tile.sequence, tile.channels.clone()) };

@@ -103,6 +103,8 @@ struct Problem<'a, E: Storage> {
     time: usize,
     /// Batch entries times steps.
     rows: usize,
+    /// Row of every sequence's first border, where there are borders.
+    first_borders: Vec<usize>,
     kernels: RowKernels<Compute<E>>,
 }
 
@@ -159,6 +161,9 @@ impl<'a, E: Storage> Problem<'a, E> {
             width,
             time,
             rows: batch * time,
+            first_borders: spec
+                .checkpoint
+                .map_or_else(Vec::new, |stride| spec.sequences.first_borders(stride)),
             kernels: RowKernels::of(spec.cell),
         }
     }
