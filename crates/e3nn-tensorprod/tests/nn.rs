@@ -72,6 +72,41 @@ fn batch_norm_equals_e3nn() {
 }
 
 #[test]
+fn batch_norm_of_nothing_changes_nothing() {
+    let device = Device::flex().autodiff();
+    let layer = BatchNormConfig::new(irreps("3x0e+2x1o")).init(&device);
+    let layer = layer.unwrap();
+    let x = Tensor::<3>::empty([0, 2, 9], &device);
+    assert_eq!(layer.forward_samples(x).dims(), [0, 2, 9]);
+    let x = Tensor::<2>::empty([0, 9], &device);
+    assert_eq!(layer.forward(x).dims(), [0, 9]);
+    let (mean, var) = (&layer.running_mean, &layer.running_var);
+    assert_close!(
+        mean.value_sync(),
+        Tensor::<1>::zeros([3], &device),
+        0.0,
+        0.0
+    );
+    assert_close!(var.value_sync(), Tensor::<1>::ones([5], &device), 0.0, 0.0);
+}
+
+/// Drawn weights have the dtype asked for, whatever the default.
+#[test]
+fn a_fresh_contraction_runs_in_its_dtype() {
+    for device in [Device::flex(), Device::flex().autodiff()] {
+        for dtype in [DType::F32, DType::F64] {
+            let list = irreps("2x0e+2x1o");
+            let config = SymmetricContractionConfig::new(list.clone(), list, 2, 1);
+            let layer = config.init(&device, dtype).unwrap();
+            let x = Tensor::<2>::ones([1, 8], (&device, dtype));
+            let y = layer.forward(x, Tensor::zeros([1], &device));
+            assert_eq!(y.dtype(), dtype);
+            assert_eq!(y.dims(), [1, 8]);
+        }
+    }
+}
+
+#[test]
 fn constants_equal_e3nn_and_the_integral() {
     let meta = Golden::open("nn").meta();
     let names = [
@@ -354,6 +389,22 @@ fn misuse_is_named() {
     assert!(
         matches!(unreachable, NnError::Unreachable { irrep, .. } if irrep == Irrep::new(1, e3nn_tensorprod::Parity::Odd))
     );
+    let numbers = |a: &str, correlation, elements| {
+        let config = SymmetricContractionConfig::new(irreps(a), irreps(a), correlation, elements);
+        config.init(&device, DType::F64).unwrap_err().to_string()
+    };
+    assert_eq!(
+        numbers("0x0e", 2, 1),
+        "SymmetricContraction: number of channels is 0, expected at least 1"
+    );
+    assert_eq!(
+        numbers("0e", 2, 0),
+        "SymmetricContraction: num_elements is 0, expected at least 1"
+    );
+    let s2 = S2ActivationConfig::new(irreps("0e"), Tanh, [4, 3]);
+    let s2 = s2.with_lmax_out(Some(usize::MAX));
+    let error = s2.init(&device, DType::F64).unwrap_err();
+    assert!(error.to_string().contains("does not hold degree"));
     let s2 = S2ActivationConfig::new(irreps("0e+1e+2o"), Silu, [12, 11]);
     assert!(matches!(
         s2.init(&device, DType::F64).unwrap_err(),

@@ -174,10 +174,14 @@ impl Irreps {
 
     /// The tensor product as a direct sum: for every pair of blocks the irreps of
     /// [`Irrep::product`], `mul₁ · mul₂` times each; neither sorted nor merged.
+    ///
+    /// # Panics
+    /// If `mul₁ · mul₂` exceeds what memory can index.
     pub fn product(&self, other: &Self) -> Self {
         let pairs = self.iter().flat_map(|a| other.iter().map(move |b| (a, b)));
         Self::new(pairs.flat_map(|(a, b)| {
-            let mul = a.mul * b.mul;
+            let mul = a.mul.checked_mul(b.mul);
+            let mul = mul.unwrap_or_else(|| panic!("Irreps::product: {a} times {b} is too large"));
             a.irrep.product(b.irrep).map(move |irrep| (mul, irrep))
         }))
     }
