@@ -215,8 +215,13 @@ impl StateDictModule for SymmetricContraction {
     fn save_state_dict(&self, prefix: &str, file: &mut StateDictWriter) {
         for (n, contraction) in self.contractions.iter().enumerate() {
             let orders = contraction.weights.len();
+            let mut given = contraction.weights.iter().flatten();
+            let like = given.next().expect("every output is reached").val();
             for (weight, name) in contraction.weights.iter().zip(order_names(n, orders)) {
-                save(weight.as_ref(), format!("{prefix}{name}"), file);
+                // Where an order does not reach the output, MACE has one path without effect, its weights zero.
+                let weight = weight.as_ref().map(|weight| weight.val());
+                let weight = weight.unwrap_or_else(|| like.clone().narrow(1, 0, 1).zeros_like());
+                file.insert(format!("{prefix}{name}"), weight);
             }
         }
     }

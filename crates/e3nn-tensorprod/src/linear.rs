@@ -59,7 +59,7 @@ impl LinearConfig {
     ///
     /// # Errors
     /// If an instruction names a block that is not there or joins different irreps, a bias is asked for on anything but
-    /// 0e, or a size is 0.
+    /// 0e, or a size is 0 or beyond measure.
     pub fn init(&self, device: &Device) -> Result<Linear, ProductError> {
         let sizes = [
             ("f_in", self.f_in),
@@ -74,6 +74,30 @@ impl LinearConfig {
             None => equal_pairs(&self.irreps_in, &self.irreps_out),
         };
         self.check(&pairs)?;
+        // Inputs and outputs are laid out side by side.
+        const MOST: u64 = 1 << 24;
+        let list = |blocks: usize, times: usize| blocks.max(1).saturating_mul(times);
+        for (what, size) in [
+            (
+                "blocks of all inputs",
+                list(self.irreps_in.len(), self.f_in),
+            ),
+            (
+                "blocks of all outputs",
+                list(self.irreps_out.len(), self.f_out),
+            ),
+            (
+                "paths",
+                list(pairs.len(), self.f_in).saturating_mul(self.f_out),
+            ),
+        ] {
+            if size as u64 > MOST {
+                return Err(ProductError::TooLarge {
+                    what: format!("{size} {what}"),
+                    most: MOST,
+                });
+            }
+        }
         let biased = self.biased()?;
         let plan = self.plan(&pairs)?;
         let classes = self.classes.unwrap_or(1);
@@ -300,14 +324,18 @@ impl Linear {
     pub fn class_weights_from_one_hot(&self, flat: Tensor<1>) -> Tensor<2> {
         let classes = self.classes.expect("the layer has weights by class");
         let numel = self.weight_numel();
+        self.one_input_and_output("class_weights_from_one_hot");
         assert!(
             flat.dims() == [classes * numel],
             "class_weights_from_one_hot: {} weights given, expected {}",
             flat.dims()[0],
             classes * numel
         );
+        if numel == 0 {
+            return zeros([classes, 0], &flat.device(), flat.dtype());
+        }
         let mut start = 0;
-        let parts = self.path_shapes.iter().map(|&[mul_in, mul_out]| {
+        let parts = self.filled_paths().map(|[mul_in, mul_out]| {
             let len = mul_in * classes * mul_out;
             let part = flat.clone().narrow(0, start, len);
             start += len;
@@ -324,19 +352,38 @@ impl Linear {
     pub fn one_hot_from_class_weights(&self, weights: Tensor<2>) -> Tensor<1> {
         let classes = self.classes.expect("the layer has weights by class");
         let expected = [classes, self.weight_numel()];
+        self.one_input_and_output("one_hot_from_class_weights");
         assert!(
             weights.dims() == expected,
             "one_hot_from_class_weights: expected {expected:?}, got {:?}",
             weights.dims()
         );
+        if expected[1] == 0 {
+            return zeros([0], &weights.device(), weights.dtype());
+        }
         let mut start = 0;
-        let parts = self.path_shapes.iter().map(|&[mul_in, mul_out]| {
+        let parts = self.filled_paths().map(|[mul_in, mul_out]| {
             let part = weights.clone().narrow(1, start, mul_in * mul_out);
             start += mul_in * mul_out;
             let part = part.reshape([classes, mul_in, mul_out]).swap_dims(0, 1);
             part.reshape([mul_in * classes * mul_out])
         });
         Tensor::cat(parts.collect(), 0)
+    }
+
+    /// Copies of the blocks of every path that has weights.
+    fn filled_paths(&self) -> impl Iterator<Item = [usize; 2]> {
+        let paths = self.path_shapes.iter().copied();
+        paths.filter(|shape| !shape.contains(&0))
+    }
+
+    /// With several inputs or outputs, e3nn has no product with a one-hot vector to compare with.
+    fn one_input_and_output(&self, function: &str) {
+        let sizes = self.filled_paths().map(|[a, b]| a * b);
+        assert!(
+            self.f_out == 1 && sizes.sum::<usize>() == self.weight_numel(),
+            "{function}: expected f_in and f_out to be 1"
+        );
     }
 
     /// Whether each class of rows has weights of its own.

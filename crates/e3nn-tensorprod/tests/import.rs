@@ -6,10 +6,12 @@ mod golden_import;
 
 use burn::tensor::{DType, Device};
 use common::Golden;
-use core_tensor::state_dict::{StateDict, StateDictError};
+use core_tensor::assert_close;
+use core_tensor::state_dict::{StateDict, StateDictError, StateDictWriter};
 use e3nn_tensorprod::LinearConfig;
 use e3nn_tensorprod::import::StateDictModule;
 use e3nn_tensorprod::irreps;
+use e3nn_tensorprod::nn::SymmetricContractionConfig;
 
 /// On the CPU, with bounds for f64 and f32.
 fn in_both_dtypes(check: impl Fn(&Device, DType, f64)) {
@@ -30,6 +32,22 @@ fn a_block_of_mace() {
 #[test]
 fn a_block_of_nequip() {
     in_both_dtypes(golden_import::a_block_of_nequip);
+}
+
+/// MACE has a path without effect where an order does not reach an output.
+#[test]
+fn all_names_of_mace_are_written() {
+    let config = SymmetricContractionConfig::new(irreps!("2x0e+2x1o"), irreps!("2x2e"), 3, 5);
+    let layer = config.init(&Device::flex(), DType::F32).unwrap();
+    let mut file = StateDictWriter::new();
+    layer.save_state_dict("", &mut file);
+    let bytes = file.to_bytes().unwrap();
+    let state = StateDict::open(&bytes, &Device::flex()).unwrap();
+    let names = ["weights.0", "weights.1", "weights_max"].map(|n| format!("contractions.0.{n}"));
+    assert_eq!(state.names(), names);
+    let zeros = state.shaped("contractions.0.weights.1", [5, 1, 2]).unwrap();
+    assert_close!(zeros.clone(), zeros.zeros_like(), 0.0, 0.0);
+    layer.load_state_dict(&state).unwrap();
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod common;
 #[path = "common/golden_linear.rs"]
 mod golden_linear;
 
-use burn::tensor::{DType, Device, Distribution, Tensor};
+use burn::tensor::{DType, Device, Distribution, Int, Tensor};
 use common::Golden;
 use core_tensor::assert_close;
 use e3nn_tensorprod::product::op::{Slot, partial, reference};
@@ -128,9 +128,37 @@ fn errors_name_what_is_wrong() {
     );
     assert_eq!(error(base().with_f_in(0)), "f_in must not be 0");
     assert_eq!(
+        error(base().with_f_out(usize::MAX)),
+        "18446744073709551615 blocks of all outputs, expected at most 16777216"
+    );
+    assert_eq!(
         RowClasses::new(&[0, 3], 3).unwrap_err().to_string(),
         "row 1 is of class 3, but there are 3 classes"
     );
+}
+
+/// Paths of no copies, or no paths at all.
+#[test]
+fn weights_by_class_may_be_none() {
+    let device = Device::flex();
+    for (from, to, numel) in [("2x0e", "2x1o", 0), ("0x0e+2x1o", "3x0e+2x1o", 4)] {
+        let config = LinearConfig::new(irreps(from), irreps(to)).with_classes(Some(3));
+        let layer = config.init(&device).unwrap();
+        let flat = Tensor::<1, Int>::arange(0..3 * numel, &device).float();
+        let weights = layer.class_weights_from_one_hot(flat.clone());
+        assert_eq!(weights.dims(), [3, numel as usize]);
+        assert_close!(layer.one_hot_from_class_weights(weights), flat, 0.0, 0.0);
+    }
+}
+
+#[test]
+#[should_panic(expected = "class_weights_from_one_hot: expected f_in and f_out to be 1")]
+fn weights_by_class_of_several_inputs() {
+    let device = Device::flex();
+    let config = LinearConfig::new(irreps("2x0e"), irreps("2x0e"));
+    let layer = config.with_classes(Some(3)).with_f_in(2).init(&device);
+    let flat = Tensor::<1>::zeros([24], &device);
+    layer.unwrap().class_weights_from_one_hot(flat);
 }
 
 /// Maps that the matrix products take: blocks of every size, some empty, some that nothing reaches, several to one.

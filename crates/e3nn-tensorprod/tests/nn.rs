@@ -8,7 +8,8 @@ mod golden_nn;
 #[path = "common/golden_s2.rs"]
 mod golden_s2;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::module::Param;
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use common::Golden;
 use core_tensor::assert_close;
 use core_tensor::dual::Dual;
@@ -32,6 +33,18 @@ fn irreps_of_gates_are_those_of_e3nn() {
     let odd = odd_gate();
     assert_eq!(odd.irreps_in.to_string(), "48x0o+16x1o+16x1e");
     assert_eq!(odd.irreps_out.to_string(), "16x0o+16x1o+16x1e");
+
+    // Gates that functions make equal scale one run.
+    use ScalarFunction::{Abs, Tanh};
+    let gates = vec![Tanh, Abs];
+    let (none, six) = (irreps(""), irreps("1x3e+6x3o+1x2o"));
+    let merged = GateConfig::new(none.clone(), vec![], irreps("4x0e+4x0o"), gates, six);
+    let merged = merged.init().unwrap();
+    assert_eq!(merged.irreps_out.to_string(), "1x3e+6x3o+1x2o");
+
+    let empty = GateConfig::new(none.clone(), vec![], none.clone(), vec![], none);
+    let x = Tensor::<2>::zeros([2, 0], &Device::flex());
+    assert_eq!(empty.init().unwrap().forward(x).dims(), [2, 0]);
 }
 
 #[test]
@@ -55,6 +68,41 @@ fn norm_activation_is_finite_at_zero() {
 fn batch_norm_equals_e3nn() {
     for (dtype, bound) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
         golden_batch_norm::equals_e3nn(&Device::flex(), dtype, bound);
+    }
+}
+
+#[test]
+fn batch_norm_of_nothing_changes_nothing() {
+    let device = Device::flex().autodiff();
+    let layer = BatchNormConfig::new(irreps("3x0e+2x1o")).init(&device);
+    let layer = layer.unwrap();
+    let x = Tensor::<3>::empty([0, 2, 9], &device);
+    assert_eq!(layer.forward_samples(x).dims(), [0, 2, 9]);
+    let x = Tensor::<2>::empty([0, 9], &device);
+    assert_eq!(layer.forward(x).dims(), [0, 9]);
+    let (mean, var) = (&layer.running_mean, &layer.running_var);
+    assert_close!(
+        mean.value_sync(),
+        Tensor::<1>::zeros([3], &device),
+        0.0,
+        0.0
+    );
+    assert_close!(var.value_sync(), Tensor::<1>::ones([5], &device), 0.0, 0.0);
+}
+
+/// Drawn weights have the dtype asked for, whatever the default.
+#[test]
+fn a_fresh_contraction_runs_in_its_dtype() {
+    for device in [Device::flex(), Device::flex().autodiff()] {
+        for dtype in [DType::F32, DType::F64] {
+            let list = irreps("2x0e+2x1o");
+            let config = SymmetricContractionConfig::new(list.clone(), list, 2, 1);
+            let layer = config.init(&device, dtype).unwrap();
+            let x = Tensor::<2>::ones([1, 8], (&device, dtype));
+            let y = layer.forward(x, Tensor::zeros([1], &device));
+            assert_eq!(y.dtype(), dtype);
+            assert_eq!(y.dims(), [1, 8]);
+        }
     }
 }
 
@@ -177,6 +225,42 @@ fn symmetric_contraction_equals_mace() {
             golden_nn::contraction_equals_mace(case, &Device::flex(), dtype);
         }
     }
+}
+
+/// Of four copies MACE couples through natural parities only. Values of mace-torch 0.3.16, every weight `W[k] = (k + 1) / paths`.
+#[test]
+fn symmetric_contraction_of_four_equals_mace() {
+    let device = Device::flex();
+    let tensor = |values: Vec<f64>, shape| {
+        Tensor::<3>::from_data(TensorData::new(values, shape), (&device, DType::F64))
+    };
+    let config = |out| SymmetricContractionConfig::new(irreps("1x0e+1x1o"), irreps(out), 4, 1);
+    let mut layer = config("1x0e+1x2e").init(&device, DType::F64).unwrap();
+    let mut paths = Vec::new();
+    for weight in layer.contractions.iter_mut().flat_map(|c| &mut c.weights) {
+        let n = weight.as_ref().map_or(0, |weight| weight.dims()[1]);
+        if let Some(weight) = weight {
+            let values = (1..=n).map(|k| k as f64 / n as f64).collect();
+            *weight = Param::from_tensor(tensor(values, [1, n, 1]));
+        }
+        paths.push(n);
+    }
+    assert_eq!(paths, [1, 2, 4, 9, 0, 1, 3, 9]);
+    let x = tensor(vec![0.3, -0.7, 1.1, 0.4], [1, 1, 4]).reshape([1, 4]);
+    let elements = Tensor::<1, Int>::zeros([1], &device);
+    let want = vec![
+        4.263060935522267,
+        -1.4276819150917923,
+        -3.9261252665024307,
+        2.605289986164057,
+        2.2435001522871034,
+        -0.8413125571076632,
+    ];
+    let want = tensor(want, [1, 1, 6]).reshape([1, 6]);
+    assert_close!(layer.forward(x, elements), want, 1e-12, 1e-12);
+    // Four copies do not reach an irrep of the other parity.
+    let layer = config("1x1e").init(&device, DType::F64).unwrap();
+    assert!(layer.contractions[0].weights[3].is_none());
 }
 
 #[test]
@@ -305,6 +389,22 @@ fn misuse_is_named() {
     assert!(
         matches!(unreachable, NnError::Unreachable { irrep, .. } if irrep == Irrep::new(1, e3nn_tensorprod::Parity::Odd))
     );
+    let numbers = |a: &str, correlation, elements| {
+        let config = SymmetricContractionConfig::new(irreps(a), irreps(a), correlation, elements);
+        config.init(&device, DType::F64).unwrap_err().to_string()
+    };
+    assert_eq!(
+        numbers("0x0e", 2, 1),
+        "SymmetricContraction: number of channels is 0, expected at least 1"
+    );
+    assert_eq!(
+        numbers("0e", 2, 0),
+        "SymmetricContraction: num_elements is 0, expected at least 1"
+    );
+    let s2 = S2ActivationConfig::new(irreps("0e"), Tanh, [4, 3]);
+    let s2 = s2.with_lmax_out(Some(usize::MAX));
+    let error = s2.init(&device, DType::F64).unwrap_err();
+    assert!(error.to_string().contains("does not hold degree"));
     let s2 = S2ActivationConfig::new(irreps("0e+1e+2o"), Silu, [12, 11]);
     assert!(matches!(
         s2.init(&device, DType::F64).unwrap_err(),

@@ -188,6 +188,27 @@ fn errors_name_the_instruction_and_the_block() {
         build(["1o", "1o", "0e"], vec![good.with_path_weight(-1.0)]),
         "path weight of instruction 0 is -1, expected a finite number not below 0"
     );
+    // What cannot be numbered or held is refused before it is made.
+    assert_eq!(
+        build(["99999x0e", "99999x0e", "0e"], vec![good]),
+        "instruction 0: 9999800001 pairs of copies, expected at most 268435456"
+    );
+    assert_eq!(
+        build(["9999x0e", "9999x0e", "9999x0e"], vec![good]),
+        "instruction 0: 999700029999 weights, expected at most 4294967295"
+    );
+    assert_eq!(
+        build(["9999999999e", "0e", "9999999999e"], vec![good]),
+        "instruction 0: 399999999960000000001 3j symbols, expected at most 4294967295"
+    );
+    let huge = irreps("4294967296x0e");
+    assert!(
+        TensorProductConfig::full(&huge, &huge, None)
+            .plan()
+            .is_err()
+    );
+    let square = TensorProductConfig::square(&huge, None, Default::default());
+    assert!(square.plan().is_err());
     let error = TensorProductConfig::elementwise(&irreps("2x1o"), &irreps("3x0e"), None);
     assert_eq!(
         error.unwrap_err().to_string(),

@@ -173,6 +173,26 @@ fn tangents_and_gradients_against_finite_differences() {
     }
 }
 
+/// An atom alone has no distances.
+#[test]
+fn no_distances_have_no_values() {
+    let none = || {
+        let none = Tensor::<2>::empty([0, 1], (&Device::flex(), DType::F64));
+        Dual::new(none.clone(), none)
+    };
+    for (name, f) in catalogue() {
+        let columns = f(Dual::constant(column(&[1.0], DType::F64))).dims()[1];
+        let out = f(none());
+        assert_eq!(out.dims(), [0, columns], "{name}");
+        assert_eq!(out.tangent.map(|t| t.dims()), Some([0, columns]), "{name}");
+    }
+    let config = BesselConfig::new(5.0).with_number(0);
+    let r = column(&[1.0, 2.0], DType::F64);
+    let out = config.init(&Device::flex(), DType::F64).forward(r.clone());
+    assert_eq!(out.dims(), [2, 0]);
+    assert_eq!(chebyshev(r, 5.0, 0).dims(), [2, 0]);
+}
+
 #[test]
 fn values_at_zero_are_finite_with_their_derivatives() {
     for (name, f) in catalogue() {

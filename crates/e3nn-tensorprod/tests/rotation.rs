@@ -230,6 +230,10 @@ fn what_is_no_rotation() {
     assert!(Rotation::from_quaternion([f64::NAN, 0.0, 0.0, 1.0]).is_err());
     assert!(Rotation::from_quaternion([1e-200, 0.0, 1e-200, 0.0]).is_ok());
     assert!(Rotation::from_axis_angle([0.0; 3], 1.0).is_err());
+    assert_eq!(
+        Rotation::from_axis_angle([1.0; 3], f64::INFINITY),
+        Err(RotationError::Angle(f64::INFINITY))
+    );
     let mut m = Rotation::IDENTITY.matrix();
     m[0][1] = 1e-3;
     assert!(
@@ -252,16 +256,14 @@ fn batched_matrices() {
     let want: Vec<f64> = all.iter().flat_map(|r| r.matrix().concat()).collect();
     let want = TensorData::new(want, [all.len(), 3, 3]);
     // Any norm will do.
-    let q: Vec<f64> = all
-        .iter()
-        .flat_map(|r| r.quaternion().map(|c| -2.5 * c))
-        .collect();
-    assert_close!(
-        matrix_from_quaternion(tensor(&q, [all.len(), 4])),
-        want.clone(),
-        0.0,
-        2e-15
-    );
+    for norm in [-2.5, 1e-200, 1e200] {
+        let q: Vec<f64> = all
+            .iter()
+            .flat_map(|r| r.quaternion().map(|c| norm * c))
+            .collect();
+        let got = matrix_from_quaternion(tensor(&q, [all.len(), 4]));
+        assert_close!(got, want.clone(), 0.0, 2e-15);
+    }
     let a: Vec<f64> = all
         .iter()
         .map(|r| r.angles())
@@ -312,6 +314,15 @@ fn edge_frames() {
         assert!((image[1] / length - 1.0).abs() < 1e-15);
         assert!(far(rotation.matrix(), matrix(frame)) < 1e-15);
     }
+    // Lengths whose squares under- or overflow.
+    let ordinary = edge_frame(tensor(&DIRECTIONS.concat(), [12, 3]));
+    for length in [2.0_f64.powi(-900), 2.0_f64.powi(900)] {
+        let scaled: Vec<f64> = DIRECTIONS.concat().iter().map(|x| x * length).collect();
+        let frames = edge_frame(tensor(&scaled, [12, 3]));
+        assert_close!(frames, ordinary.clone(), 0.0, 1e-15);
+    }
+    let no_edges = Tensor::<2>::empty([0, 3], (&Device::flex(), DType::F64));
+    assert_eq!(edge_frame(no_edges).dims(), [0, 3, 3]);
     let none = edge_frame(tensor(&[0.0; 3], [1, 3]));
     assert_close!(
         none,

@@ -276,15 +276,17 @@ impl Structure {
         Some(reals.as_chunks::<3>().0.to_vec())
     }
 
-    /// A property of nine numbers, row by row, or of six in Voigt's order (xx, yy, zz, yz, xz, xy), as a matrix: `stress`,
-    /// `virial`.
+    /// A property of nine numbers, or of six in Voigt's order (xx, yy, zz, yz, xz, xy), as a matrix: `stress`, `virial`.
+    /// Nine numbers in a list are taken column by column, as ASE and QUIP write and read them; a matrix is taken
+    /// as it is.
     pub fn matrix(&self, name: &str) -> Option<Mat3> {
-        let Value::Array { data, .. } = self.value(name)? else {
+        let Value::Array { data, columns } = self.value(name)? else {
             return None;
         };
-        match *data.to_reals()? {
-            [a, b, c, d, e, f, g, h, i] => Some([[a, b, c], [d, e, f], [g, h, i]]),
-            [xx, yy, zz, yz, xz, xy] => Some([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]),
+        match (columns, &*data.to_reals()?) {
+            (None, &[a, b, c, d, e, f, g, h, i]) => Some([[a, d, g], [b, e, h], [c, f, i]]),
+            (Some(3), &[a, b, c, d, e, f, g, h, i]) => Some([[a, b, c], [d, e, f], [g, h, i]]),
+            (_, &[xx, yy, zz, yz, xz, xy]) => Some([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]),
             _ => None,
         }
     }
@@ -337,6 +339,22 @@ mod tests {
             s.matrix("stress"),
             Some([[1.0, 6.0, 5.0], [6.0, 2.0, 4.0], [5.0, 4.0, 3.0]])
         );
+        let nine: Vec<f64> = (1..=9).map(f64::from).collect();
+        let rows = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]];
+        let columns = [[1.0, 4.0, 7.0], [2.0, 5.0, 8.0], [3.0, 6.0, 9.0]];
+        for (width, want) in [
+            (None, Some(columns)),
+            (Some(3), Some(rows)),
+            (Some(9), None),
+        ] {
+            let data = Data::Reals(nine.clone());
+            let value = Value::Array {
+                data,
+                columns: width,
+            };
+            s.set("virial", value).unwrap();
+            assert_eq!(s.matrix("virial"), want);
+        }
         assert_eq!(s.masses(), [1.008, 15.999]);
     }
 

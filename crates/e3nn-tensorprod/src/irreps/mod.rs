@@ -115,7 +115,7 @@ impl Irreps {
         equal.map(|block| block.mul).sum()
     }
 
-    /// Whether an irrep occurs at least once.
+    /// Whether an irrep occurs at least once (e3nn's `in` finds blocks of multiplicity 0 too).
     pub fn has(&self, irrep: Irrep) -> bool {
         self.count(irrep) > 0
     }
@@ -130,12 +130,14 @@ impl Irreps {
         self.iter().copied().filter(|&block| keep(block)).collect()
     }
 
-    /// The blocks whose irrep is a block of `irreps`, whatever the multiplicities (e3nn's `filter(keep=…)`).
+    /// The blocks whose irrep is a block of `irreps`, whatever the multiplicities (e3nn's `filter(keep=…)`, which in 0.6.0
+    /// keeps nothing when given irreps or a text of them).
     pub fn filter_keep(&self, irreps: &Self) -> Self {
         self.filter(|block| irreps.iter().any(|other| other.irrep == block.irrep))
     }
 
-    /// The blocks whose irrep is no block of `irreps` (e3nn's `filter(drop=…)`).
+    /// The blocks whose irrep is no block of `irreps` (e3nn's `filter(drop=…)`, which in 0.6.0 drops nothing when given
+    /// irreps or a text of them).
     pub fn filter_drop(&self, irreps: &Self) -> Self {
         self.filter(|block| irreps.iter().all(|other| other.irrep != block.irrep))
     }
@@ -172,10 +174,14 @@ impl Irreps {
 
     /// The tensor product as a direct sum: for every pair of blocks the irreps of
     /// [`Irrep::product`], `mul₁ · mul₂` times each; neither sorted nor merged.
+    ///
+    /// # Panics
+    /// If `mul₁ · mul₂` exceeds what memory can index.
     pub fn product(&self, other: &Self) -> Self {
         let pairs = self.iter().flat_map(|a| other.iter().map(move |b| (a, b)));
         Self::new(pairs.flat_map(|(a, b)| {
-            let mul = a.mul * b.mul;
+            let mul = a.mul.checked_mul(b.mul);
+            let mul = mul.unwrap_or_else(|| panic!("Irreps::product: {a} times {b} is too large"));
             a.irrep.product(b.irrep).map(move |irrep| (mul, irrep))
         }))
     }

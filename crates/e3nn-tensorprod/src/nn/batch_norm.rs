@@ -103,6 +103,8 @@ impl BatchNormConfig {
 /// `y_u = w_u (x_u − μ_u) / √(s_u + ε) + b_u`, where μ and b exist for `0e` only (`0o` counts as no scalar) and
 /// `s` is the mean over batch and samples of the squared size, biased, for scalars after the mean is removed.
 ///
+/// Without entries nothing happens (e3nn's running statistics become NaN).
+///
 /// On a device with autodiff the statistics are those of the batch, and the running ones follow (not from a
 /// [`Dual`] with a tangent, which is a second pass over the same batch); elsewhere the running ones are used.
 #[derive(Module, Debug)]
@@ -163,10 +165,14 @@ impl BatchNorm {
     /// `[batch, samples, irreps.dim]` to the same.
     ///
     /// # Panics
-    /// If the last axis has another size.
+    /// If the last axis has another size, or there are entries without samples.
     pub fn forward_samples<V: Value<3>>(&self, x: V) -> V {
         let x: Dual<3> = x.into();
         let [batch, samples, dim] = x.value.dims();
+        assert!(
+            samples > 0 || batch == 0,
+            "BatchNorm: expected samples, got [{batch}, 0, {dim}]"
+        );
         let rows = x.reshape([batch * samples, dim]);
         V::from_dual(
             self.normalized(rows, samples)
@@ -175,6 +181,11 @@ impl BatchNorm {
     }
 
     fn normalized(&self, x: Dual<2>, samples: usize) -> Dual<2> {
+        if x.value.dims()[0] == 0 {
+            // Nothing has no statistics, which would be NaN.
+            blocks::check("BatchNorm", &self.irreps, &x);
+            return x;
+        }
         let training = x.value.device().is_autodiff() && self.training.is_enabled();
         let statistics = match (self.instance, training) {
             (true, _) => Statistics::Entry,

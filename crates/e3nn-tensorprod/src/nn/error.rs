@@ -61,7 +61,7 @@ pub enum NnError {
         irreps: Irreps,
     },
     /// A grid on the sphere is too coarse for its degree.
-    #[error("S2: a grid of {beta} × {alpha} points does not hold degree {lmax}: expected an even number of at least {} latitudes and at least {} longitudes", 2 * (lmax + 1), 2 * lmax + 1)]
+    #[error("S2: a grid of {beta} × {alpha} points does not hold degree {lmax}: expected an even number of at least {} latitudes and at least {} longitudes", super::s2::least_points(*.lmax).0, super::s2::least_points(*.lmax).1)]
     Grid {
         /// Latitudes.
         beta: usize,

@@ -21,7 +21,7 @@ pub enum ScalarFunction {
     Abs,
     /// `max(x, 0)`.
     Relu,
-    /// `ln(1 + e^x)`.
+    /// `ln(1 + e^x)`. PyTorch's is `x` above 20, up to 2·10⁻⁹ less.
     Softplus,
     /// `ln(1 + e^x) − ln 2` (SchNet).
     ShiftedSoftplus,

@@ -60,7 +60,8 @@ impl GateConfig {
         let places = sorted.irreps.slices();
         let starts: Vec<usize> = (0..all.len()).map(|i| places[sorted.p[i]].start).collect();
 
-        let pairs = pair_up(&gated, &act_gates.irreps_out);
+        // Functions may have made neighbours equal.
+        let pairs = pair_up(&gated, &act_gates.irreps_out.simplify());
         let out = pairs.iter().map(|pair| {
             let parity = pair.gate.irrep.parity().times(pair.gated.irrep.parity());
             (
@@ -175,11 +176,7 @@ impl Gate {
                 out.push(blocks::flatten(gated.bilinear(gate, |x, g| x * g)));
             }
         }
-        let empty = |x: Dual<2>| x.linear(|x: Tensor<2>| x.narrow(1, 0, 0));
-        V::from_dual(if out.is_empty() {
-            empty(x)
-        } else {
-            blocks::join(out, x)
-        })
+        // Without any output there is no input either.
+        V::from_dual(blocks::join(out, x))
     }
 }

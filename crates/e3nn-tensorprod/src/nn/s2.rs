@@ -50,7 +50,8 @@ impl S2Grid {
     /// If the grid does not hold degree `lmax`: `beta` is odd or below `2 (lmax + 1)`, or `alpha` is below
     /// `2 lmax + 1`.
     pub fn new(beta: usize, alpha: usize, lmax: usize) -> Result<Self, NnError> {
-        if beta % 2 == 1 || beta < 2 * (lmax + 1) || alpha < 2 * lmax + 1 {
+        let (latitudes, longitudes) = least_points(lmax);
+        if beta % 2 == 1 || beta < latitudes || alpha < longitudes {
             return Err(NnError::Grid { beta, alpha, lmax });
         }
         Ok(Self { beta, alpha })
@@ -58,10 +59,8 @@ impl S2Grid {
 
     /// The smallest grid that holds degree `lmax`.
     pub fn smallest(lmax: usize) -> Self {
-        Self {
-            beta: 2 * (lmax + 1),
-            alpha: 2 * lmax + 1,
-        }
+        let (beta, alpha) = least_points(lmax);
+        Self { beta, alpha }
     }
 
     /// Number of points.
@@ -106,6 +105,12 @@ impl S2Grid {
             .map(<[f64]>::to_vec)
             .collect()
     }
+}
+
+/// Latitudes and longitudes that a degree needs.
+pub(super) const fn least_points(lmax: usize) -> (usize, usize) {
+    let longitudes = lmax.saturating_mul(2).saturating_add(1);
+    (longitudes.saturating_add(1), longitudes)
 }
 
 /// Degree of the harmonic at place `i` of `0, 1, …, lmax`.

@@ -128,7 +128,7 @@ impl TensorProductConfig {
                 for irrep in a.irrep.product(b.irrep).filter(|irrep| keep(filter, irrep)) {
                     let path = Instruction::new(i1, i2, out.len(), ConnectionMode::Uvuv);
                     instructions.push(path.unweighted());
-                    out.push((a.mul * b.mul, irrep));
+                    out.push((a.mul.saturating_mul(b.mul), irrep));
                 }
             }
         }
@@ -171,7 +171,9 @@ impl TensorProductConfig {
             for irrep in term.irreps().filter(|irrep| keep(filter, irrep)) {
                 for (mode, path_weight) in term.paths(irrep) {
                     let (mode, mul) = match mode {
-                        Meeting::Different => (ConnectionMode::Uvuv, term.a.mul * term.b.mul),
+                        Meeting::Different => {
+                            (ConnectionMode::Uvuv, term.a.mul.saturating_mul(term.b.mul))
+                        }
                         Meeting::Ordered => {
                             (ConnectionMode::UvuTriangle, super::mode::pairs(term.a.mul))
                         }

@@ -59,6 +59,14 @@ pub enum ProductError {
         /// Multiplicities of the blocks.
         multiplicities: [usize; 3],
     },
+    /// Something of which there may not be that many.
+    #[error("{what}, expected at most {most}")]
+    TooLarge {
+        /// What, and how many.
+        what: String,
+        /// How many there may be.
+        most: u64,
+    },
     /// A path weight or variance is negative or not finite.
     #[error("{what} is {value}, expected a finite number not below 0")]
     NotAVariance {

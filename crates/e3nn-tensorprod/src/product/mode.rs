@@ -126,7 +126,7 @@ impl ConnectionMode {
                 "needs as many copies in both inputs and the output",
             ),
             Self::Uvuv => (
-                m3 == m1 * m2,
+                m1.checked_mul(m2) == Some(m3),
                 "needs one copy in the output per pair of copies of the inputs",
             ),
             Self::UvuTriangle => (
@@ -142,9 +142,14 @@ impl ConnectionMode {
     }
 }
 
-/// Number of pairs `u < v` among `m`.
+/// Number of pairs `u < v` among `m`; the largest number there is where it exceeds that.
 pub(super) const fn pairs(m: usize) -> usize {
-    m * m.saturating_sub(1) / 2
+    let (even, odd) = if m.is_multiple_of(2) {
+        (m, m.saturating_sub(1))
+    } else {
+        (m - 1, m)
+    };
+    (even / 2).saturating_mul(odd)
 }
 
 impl fmt::Display for ConnectionMode {

@@ -181,7 +181,7 @@ impl ProductPlan {
     /// # Errors
     /// If an instruction names a block that is not there, an output that is not in the product of its inputs, or
     /// multiplicities that do not suit its mode; if a path weight or variance is negative or not finite, or a list
-    /// of variances has not one entry per block.
+    /// of variances has not one entry per block; if a path has more than 2²⁸ pairs of copies, or 2³² weights or 3j symbols.
     pub fn new(
         irreps_in1: &Irreps,
         irreps_in2: &Irreps,
@@ -349,9 +349,50 @@ fn check(n: usize, ins: &Instruction, irreps: &[Irreps; 3]) -> Result<(), Produc
             multiplicities,
         });
     }
+    check_size(n, ins, [a, b, c])?;
     is_variance(ins.path_weight, || {
         format!("path weight of instruction {n}")
     })
+}
+
+/// Whether copies and weights can be numbered, and their tables held in memory.
+fn check_size(n: usize, ins: &Instruction, blocks: [MulIrrep; 3]) -> Result<(), ProductError> {
+    /// Copies of an input, or pairs of them; a pair takes 16 bytes.
+    const PAIRS: u128 = 1 << 28;
+    /// What 32 bits number.
+    const NUMBERED: u128 = u32::MAX as u128;
+    let [m1, m2, m3] = blocks.map(|block| block.mul as u128);
+    let pairs = match ins.mode {
+        ConnectionMode::Uvw | ConnectionMode::Uvu | ConnectionMode::Uvv | ConnectionMode::Uvuv => {
+            m1 * m2
+        }
+        ConnectionMode::Uuw | ConnectionMode::Uuu => m1,
+        ConnectionMode::UvuTriangle | ConnectionMode::UvwTriangle => m1 * m2 / 2,
+    };
+    let fan = match ins.mode {
+        ConnectionMode::Uvw | ConnectionMode::Uuw | ConnectionMode::UvwTriangle => m3,
+        _ => 1,
+    };
+    let dims = blocks.map(|block| 2 * block.irrep.l() as u128 + 1);
+    let limits = [
+        ("copies of the first input", m1, PAIRS),
+        ("copies of the second input", m2, PAIRS),
+        ("pairs of copies", pairs, PAIRS),
+        ("copies of the output", m3, NUMBERED),
+        ("weights", pairs.saturating_mul(fan), NUMBERED),
+        (
+            "3j symbols",
+            (dims[0] * dims[1]).saturating_mul(dims[2]),
+            NUMBERED,
+        ),
+    ];
+    match limits.into_iter().find(|&(_, size, most)| size > most) {
+        None => Ok(()),
+        Some((what, size, most)) => Err(ProductError::TooLarge {
+            what: format!("instruction {n}: {size} {what}"),
+            most: most as u64,
+        }),
+    }
 }
 
 fn is_variance(value: f64, what: impl FnOnce() -> String) -> Result<(), ProductError> {

@@ -52,8 +52,17 @@ impl RowClasses {
     /// Groups rows by class.
     ///
     /// # Errors
-    /// If a class is not below `classes`.
+    /// If a class is not below `classes`, or there are more rows or classes than 32 bits number.
     pub fn new(class: &[usize], classes: usize) -> Result<Arc<Self>, ProductError> {
+        const MOST: u64 = u32::MAX as u64 - 1;
+        for (what, size) in [("classes", classes), ("rows", class.len())] {
+            if size as u64 > MOST {
+                return Err(ProductError::TooLarge {
+                    what: format!("{size} {what}"),
+                    most: MOST,
+                });
+            }
+        }
         let mut starts = vec![0; classes + 1];
         for (row, &c) in class.iter().enumerate() {
             if c >= classes {

@@ -22,9 +22,9 @@ pub fn gaussian_smearing<V: Value<2>>(r: V, start: f64, end: f64, number: usize,
 /// If `r` is not `[N, 1]`.
 pub fn chebyshev<V: Value<2>>(r: V, r_max: f64, number: usize) -> V {
     let r: Dual<2> = r.into();
-    let n = column("chebyshev", &r);
+    column("chebyshev", &r);
     if number == 0 {
-        return V::from_dual(r.linear(|r| r.narrow(1, 0, 1).expand([n, 1]).slice([0..n, 0..0])));
+        return V::from_dual(spread(r, 0));
     }
     let x = r * (2.0 / r_max) - 1.0;
     let mut all = vec![x.clone() * 0.0 + 1.0];

@@ -1,6 +1,6 @@
 //! The Bessel basis, by the names of its conventions.
 
-use super::{column, sinc, spread};
+use super::{column, expand, sinc, spread};
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -85,7 +85,10 @@ impl Bessel {
         let n = column("Bessel", &r);
         let frequencies = self.frequencies.val();
         let [number] = frequencies.dims();
-        let frequencies = frequencies.unsqueeze::<2>().expand([n, number]);
+        if number == 0 {
+            return V::from_dual(spread(r, 0));
+        }
+        let frequencies = expand(frequencies.unsqueeze::<2>(), [n, number]);
         let t = spread(r * (PI / self.r_max), number) * frequencies.clone();
         let scale = match self.prefactor {
             BesselPrefactor::Orthonormal => (2.0 / self.r_max).sqrt() * PI / self.r_max,

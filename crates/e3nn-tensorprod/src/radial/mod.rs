@@ -22,6 +22,7 @@ pub use zbl::{Zbl, ZblError};
 
 use burn::tensor::{Tensor, TensorData};
 use core_tensor::dual::Dual;
+use core_tensor::ext::zeros;
 
 /// Checks that distances are a column; their number.
 fn column(op: &'static str, x: &Dual<2>) -> usize {
@@ -38,13 +39,22 @@ fn column(op: &'static str, x: &Dual<2>) -> usize {
 fn row(x: &Dual<2>, values: &[f64]) -> Tensor<2> {
     let data = TensorData::new(values.to_vec(), [1, values.len()]);
     let row = Tensor::<2>::from_data(data, (&x.device(), x.dtype()));
-    row.expand([x.dims()[0], values.len()])
+    expand(row, [x.dims()[0], values.len()])
 }
 
 /// The column repeated `count` times, `[N, count]`.
 fn spread(x: Dual<2>, count: usize) -> Dual<2> {
     let [n, _] = x.dims();
-    x.expand([n, count])
+    x.linear(|x| expand(x, [n, count]))
+}
+
+/// [`Tensor::expand`], which does not expand to nothing: there may be no distances, or no functions.
+fn expand(x: Tensor<2>, shape: [usize; 2]) -> Tensor<2> {
+    if shape.contains(&0) {
+        zeros(shape, &x.device(), x.dtype())
+    } else {
+        x.expand(shape)
+    }
 }
 
 /// `count` numbers from `first` to `last`, both included.

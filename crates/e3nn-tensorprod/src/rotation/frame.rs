@@ -1,6 +1,6 @@
 //! The frame of an edge: [`edge_frame`].
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use core_tensor::dual::{Dual, Value};
 
 use super::tensor::constant;
@@ -20,7 +20,8 @@ use super::tensor::constant;
 ///
 /// so that the gradient is bounded by a few times `1/|v|` for every direction, the poles `±y` included. The matrix
 /// jumps where `y` changes sign; what is computed in the frame and rotated back with an operation that commutes with
-/// rotations about `y` (an SO(2) convolution) does not. A zero vector gives the identity and no gradient.
+/// rotations about `y` (an SO(2) convolution) does not. A vector shorter than the smallest normal number gives the
+/// identity and no gradient.
 ///
 /// # Panics
 /// If the shape is not `[edges, 3]`.
@@ -31,6 +32,9 @@ pub fn edge_frame<V: Value<2>>(vectors: V) -> V::Rank<3> {
         three, 3,
         "edge_frame: expected [edges, 3], got [{edges}, {three}]"
     );
+    if edges == 0 {
+        return V::Rank::<3>::from_dual(v.reshape([0, 3, 3]));
+    }
     let unit = direction(v);
     // Signs of the chart: plain numbers, not followed by gradients.
     let below = unit.value.clone().narrow(1, 1, 1).lower_elem(0.0);
@@ -59,12 +63,24 @@ pub fn edge_frame<V: Value<2>>(vectors: V) -> V::Rank<3> {
     V::Rank::<3>::from_dual(shortest * signs.reshape([edges, 1, 3]))
 }
 
-/// `v/|v|`, and `y` where `v = 0`.
+/// `v/|v|`, and `y` where `v` is shorter than the smallest normal number.
 fn direction(v: Dual<2>) -> Dual<2> {
     let [edges, _] = v.dims();
-    let square = v.value.clone().detach().square().sum_dim(1);
-    let zero = square.equal_elem(0.0).expand([edges, 3]);
+    // Largest components of 1, by a number that is constant: directions do not depend on it, and squares neither
+    // underflow nor overflow.
+    let size = v.value.clone().detach().abs().max_dim(1);
+    let zero = size.clone().lower_elem(smallest(v.dtype()));
+    let scale = size.mask_fill(zero.clone(), 1.0).recip();
     let y = constant(vec![0.0, 1.0, 0.0], [1, 3], &v.value).expand([edges, 3]);
-    let v = v.mask_where(zero, y);
+    let v = (v * scale).mask_where(zero.expand([edges, 3]), y);
     v.clone() / v.square().sum_dim(1).sqrt()
+}
+
+/// The smallest normal number of the dtype that kernels compute in.
+pub(crate) fn smallest(dtype: DType) -> f64 {
+    match dtype {
+        DType::F64 => f64::MIN_POSITIVE,
+        DType::F16 => 2.0_f64.powi(-14),
+        _ => f64::from(f32::MIN_POSITIVE),
+    }
 }

@@ -9,6 +9,7 @@ mod orthogonal;
 mod tensor;
 
 pub use frame::edge_frame;
+pub(crate) use frame::smallest;
 pub use orthogonal::Orthogonal;
 pub(crate) use tensor::constant;
 pub use tensor::{matrix_from_angles, matrix_from_quaternion};
@@ -42,6 +43,9 @@ pub enum RotationError {
         /// The values; the last is 0 for an axis.
         values: [f64; 4],
     },
+    /// An angle that is NaN or infinite.
+    #[error("the angle {0} is not finite")]
+    Angle(f64),
     /// `MᵀM` is not the identity.
     #[error(
         "the matrix is not orthogonal: an entry of its square differs from the identity by {0:e}"
@@ -90,8 +94,11 @@ impl Rotation {
     /// The right-handed rotation by `angle` (radians) about an axis of any length but zero.
     ///
     /// # Errors
-    /// If the axis has length zero or is not finite.
+    /// If the axis has length zero, or it or the angle is not finite.
     pub fn from_axis_angle(axis: [f64; 3], angle: f64) -> Result<Self, RotationError> {
+        if !angle.is_finite() {
+            return Err(RotationError::Angle(angle));
+        }
         let [x, y, z] = axis;
         let Some([_, x, y, z]) = unit([0.0, x, y, z]) else {
             return Err(RotationError::NoDirection {
@@ -104,8 +111,15 @@ impl Rotation {
     }
 
     /// `R_y(α) R_x(β) R_y(γ)`.
+    ///
+    /// # Panics
+    /// If an angle is not finite.
     pub fn from_angles(angles: EulerAngles) -> Self {
         let EulerAngles { alpha, beta, gamma } = angles;
+        assert!(
+            [alpha, beta, gamma].iter().all(|angle| angle.is_finite()),
+            "Rotation::from_angles: expected finite angles, got {angles:?}"
+        );
         let about_y = |angle: f64| Self([(angle / 2.0).cos(), 0.0, (angle / 2.0).sin(), 0.0]);
         let about_x = Self([(beta / 2.0).cos(), (beta / 2.0).sin(), 0.0, 0.0]);
         about_y(alpha) * about_x * about_y(gamma)

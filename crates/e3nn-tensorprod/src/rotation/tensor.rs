@@ -17,8 +17,8 @@ const QUADRATIC: [&[(usize, usize, f64)]; 9] = [
     &[(0, 0, 1.0), (1, 1, -1.0), (2, 2, -1.0), (3, 3, 1.0)],
 ];
 
-/// Rotation matrices `[batch, 3, 3]` of quaternions `[batch, 4]` `(w, x, y, z)` of any norm but zero, `V` being a
-/// tensor or a [`Dual`]. A polynomial over the squared norm: the gradient has no pole.
+/// Rotation matrices `[batch, 3, 3]` of quaternions `[batch, 4]` `(w, x, y, z)` of any norm that is a normal number, `V`
+/// being a tensor or a [`Dual`]. A polynomial over the squared norm: the gradient has no pole.
 ///
 /// # Panics
 /// If the shape is not `[batch, 4]`.
@@ -36,6 +36,14 @@ pub fn matrix_from_quaternion<V: Value<2>>(q: V) -> V::Rank<3> {
         }
     }
     let table = constant(table, [16, 9], &q.value);
+    // Largest components of 1, by a number that is constant: the matrix does not depend on it, and squares neither
+    // underflow nor overflow.
+    let q = if batch == 0 {
+        q
+    } else {
+        let size = q.value.clone().detach().abs().max_dim(1);
+        q * size.recip()
+    };
     // All products of two components, then one matrix product with the table.
     let pairs = q.clone().reshape([batch, 4, 1]) * q.clone().reshape([batch, 1, 4]);
     let scaled = pairs.reshape([batch, 16]).affine(table, None);

@@ -2,10 +2,10 @@
 
 use super::FrameLayout;
 use super::op::{Slot, wigner_offset};
-use crate::rotation::edge_frame;
+use crate::rotation::{edge_frame, smallest};
 use crate::sh::Normalization;
 use crate::wigner::wigner_d_from_matrix;
-use burn::tensor::{Bool, DType, Tensor};
+use burn::tensor::{Bool, Tensor};
 use core_tensor::dual::{Dual, Value};
 use core_tensor::ext::zeros;
 
@@ -200,14 +200,5 @@ impl<V: Value<2>> EdgeFrames<V> {
         }
         let factors = crate::rotation::constant(factors, [1, layout.dim()], &y.value);
         self.rotate_back(V::from_dual(y * factors), layout)
-    }
-}
-
-/// The smallest normal number of the dtype that kernels compute in.
-fn smallest(dtype: DType) -> f64 {
-    match dtype {
-        DType::F64 => f64::MIN_POSITIVE,
-        DType::F16 => 2.0_f64.powi(-14),
-        _ => f64::from(f32::MIN_POSITIVE),
     }
 }

@@ -177,6 +177,14 @@ fn bare(word: &str) -> Value {
 }
 
 fn quoted(text: String) -> Value {
+    // What ASE makes of lists and matrices.
+    if let Some(list) = text.strip_prefix("_JSON ").filter(|t| t.starts_with('['))
+        && Scanner(list).bracketed() == Ok(list)
+        && let Ok(value @ Value::Array { data, .. }) = &bracketed(list)
+        && !matches!(data, Data::Texts(_))
+    {
+        return value.clone();
+    }
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     match (words.as_slice(), unify(&words)) {
         ([], _) | (_, Data::Texts(_)) => Value::Text(text),
@@ -406,8 +414,15 @@ mod tests {
         );
         assert_eq!(
             one("a=\"_JSON [1.5, 2]\""),
-            Value::Text("_JSON [1.5, 2]".into())
+            array(Data::Reals(vec![1.5, 2.0]), None)
         );
+        assert_eq!(
+            one("a=\"_JSON [[1, 2], [3, 4]]\""),
+            array(Data::Ints(vec![1, 2, 3, 4]), Some(2))
+        );
+        for text in ["_JSON {}", "_JSON [[[1]]]", "_JSON [1", "_JSON [1, null]"] {
+            assert_eq!(one(&format!("a=\"{text}\"")), Value::Text(text.into()));
+        }
         assert_eq!(read("flag b=2 other").len(), 3);
     }
 
@@ -434,8 +449,24 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let texts = [
-            "", " ", "a", "a b", "T", "1", "nan", "1 2", "\"", "\\", "a=b", "\n\r", "[1]", "{x}",
-            "é ü", "inf",
+            "",
+            " ",
+            "a",
+            "a b",
+            "T",
+            "1",
+            "nan",
+            "1 2",
+            "\"",
+            "\\",
+            "a=b",
+            "\n\r",
+            "[1]",
+            "{x}",
+            "é ü",
+            "inf",
+            "_JSON [1]",
+            "_JSON [",
         ];
         let mut values: Vec<Value> = texts.map(|t| Value::Text(t.into())).to_vec();
         values.extend([0.1, -0.0, 1e300, 5e-324, f64::INFINITY, 3.0].map(Value::Real));
@@ -447,7 +478,7 @@ mod tests {
         values.push(array(Data::Ints(vec![1, -2, 3, 4]), Some(2)));
         values.push(array(
             Data::Texts(texts.map(String::from).to_vec()),
-            Some(4),
+            Some(3),
         ));
         values.push(array(Data::Texts(vec!["1".into()]), None));
         for value in values {

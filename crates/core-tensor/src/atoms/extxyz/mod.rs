@@ -9,8 +9,12 @@
 //! | `Lattice="ax ay az bx by bz cx cy cz"` (or three lengths), `pbc="T T F"` | [`Cell`](super::Cell); without `pbc` periodic along all axes |
 //! | `Properties=species:S:1:pos:R:3:forces:R:3` | columns in any order, types `S`, `I`, `R`, `L`; `Z:I:1` in place of `species` |
 //! | `key=1.5`, `key="1 2 3"`, `key={1 2 3}`, `key=[1, 2, 3]`, `key=[[1, 2], [3, 4]]`, `key=T`, `key` | a number, lists, a matrix, a truth value, true |
+//! | `key="_JSON [[1, 2], [3, 4]]"` | likewise: ASE writes lists and matrices of numbers so |
 //! | `key="text"`, `key='text'`; `\"`, `\\`, `\n`, `\r` inside | text |
 //! | no `Properties` | `species:S:1:pos:R:3`; a second line that has no `key=value` is kept as property `comment` |
+//!
+//! ASE 3.29 cannot read a matrix in brackets, and takes `virial` and `stress` as nine numbers in a list only
+//! ([`Structure::matrix`](super::Structure::matrix) says in which order): set them so where it is to read the file.
 //!
 //! Units are those of the file. Keys that nothing here knows are kept. Text that is quoted without an escape and reads
 //! as numbers is numbers, as in ASE.

@@ -9,9 +9,9 @@ struct Coupling {
     values: Vec<f64>,
 }
 
-/// All ways to couple `correlation` copies of `irreps`, in MACE's order: at every step by the irrep
-/// coupled to, equal ones in the order of the factors.
-fn couplings(irreps: &Irreps, correlation: usize) -> Vec<Coupling> {
+/// All ways to couple `correlation` copies of `irreps` through irreps for which `keep` holds, in MACE's order: at every
+/// step by the irrep coupled to, equal ones in the order of the factors.
+fn couplings(irreps: &Irreps, correlation: usize, keep: &impl Fn(Irrep) -> bool) -> Vec<Coupling> {
     let dim = irreps.dim();
     // Where each single irrep of the last factor begins.
     let singles: Vec<(usize, Irrep)> = irreps
@@ -31,10 +31,10 @@ fn couplings(irreps: &Irreps, correlation: usize) -> Vec<Coupling> {
         }
         return all;
     }
-    for left in couplings(irreps, correlation - 1) {
+    for left in couplings(irreps, correlation - 1, keep) {
         let width = left.values.len() / left.irrep.dim();
         for &(start, right) in &singles {
-            for out in left.irrep.product(right) {
+            for out in left.irrep.product(right).filter(|&irrep| keep(irrep)) {
                 let symbol = wigner_3j(out.l(), left.irrep.l(), right.l());
                 let norm = (out.dim() as f64).sqrt();
                 let mut values = vec![0.0; out.dim() * width * dim];
@@ -56,7 +56,9 @@ fn couplings(irreps: &Irreps, correlation: usize) -> Vec<Coupling> {
 /// `[2l + 1, dim, …, dim]` (row-major, `correlation` axes of size `irreps.dim()`) per path. "Component"
 /// normalisation: every 3j symbol is multiplied by `√(2l + 1)` of its result.
 ///
-/// Follows `mace.tools.cg.U_matrix_real` (without reduced basis): same paths, same order.
+/// Follows `mace.tools.cg.U_matrix_real` (without reduced basis): same paths, same order. Of exactly four copies MACE
+/// leaves out, at every step and of the result too, irreps whose parity is not `(−1)^l` and degrees above 11;
+/// so does this.
 ///
 /// # Panics
 /// If `correlation` is 0.
@@ -65,6 +67,7 @@ pub fn coupling_basis(irreps: &Irreps, out: Irrep, correlation: usize) -> Vec<Ve
         correlation > 0,
         "coupling_basis: expected a correlation of at least 1"
     );
-    let all = couplings(irreps, correlation).into_iter();
+    let keep = |irrep: Irrep| correlation != 4 || irrep.is_natural() && irrep.l() < 12;
+    let all = couplings(irreps, correlation, &keep).into_iter();
     all.filter(|c| c.irrep == out).map(|c| c.values).collect()
 }

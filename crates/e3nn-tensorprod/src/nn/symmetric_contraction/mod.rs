@@ -9,6 +9,7 @@ use crate::irreps::{Irrep, Irreps};
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use core_tensor::cast_module;
 use core_tensor::dual::{Dual, Value};
 use core_tensor::product::matmul;
 use std::collections::BTreeMap;
@@ -27,12 +28,12 @@ pub struct SymmetricContractionConfig {
 }
 
 impl SymmetricContractionConfig {
-    /// Makes the layer, weights from N(0, 1) divided by the number of paths, as MACE does. `dtype` is that of the
+    /// Makes the layer, weights from N(0, 1) divided by the number of paths, as MACE does. `dtype` is that of weights and
     /// constants and must be the dtype of the features.
     ///
     /// # Errors
-    /// If the irreps have different multiplicities or repeat, the correlation is 0, or an output cannot be
-    /// reached.
+    /// If the irreps have different multiplicities or repeat, the correlation or the number of elements or channels is 0,
+    /// or an output cannot be reached (MACE makes it 0).
     pub fn init(&self, device: &Device, dtype: DType) -> Result<SymmetricContraction, NnError> {
         const LAYER: &str = "SymmetricContraction";
         let channels = self.irreps_in.first().map_or(0, |b| b.mul);
@@ -46,10 +47,15 @@ impl SymmetricContractionConfig {
                 });
             }
         }
-        if self.correlation == 0 {
+        let numbers = [
+            ("correlation", self.correlation),
+            ("num_elements", self.num_elements),
+            ("number of channels", channels),
+        ];
+        if let Some((name, _)) = numbers.into_iter().find(|&(_, number)| number == 0) {
             return Err(NnError::Number {
                 layer: LAYER,
-                name: "correlation",
+                name,
                 value: 0.0,
                 expected: "at least 1",
             });
@@ -74,12 +80,14 @@ impl SymmetricContractionConfig {
         let factors = monomials
             .windows(2)
             .map(|pair| Factors::new(&pair[0], &pair[1], device));
-        Ok(SymmetricContraction {
+        let layer = SymmetricContraction {
             factors: factors.collect(),
             contractions,
             irreps_in: self.irreps_in.clone(),
             irreps_out: self.irreps_out.clone(),
-        })
+        };
+        // Burn draws in the default precision of the device.
+        Ok(cast_module(layer, dtype))
     }
 }
 
