@@ -328,6 +328,26 @@ fn packed_sequences_go_on_as_a_batch() {
     }
 }
 
+/// What a sequence leaves behind does not matter to the next, be it no number.
+#[test]
+fn nan_does_not_cross_a_reset() {
+    let device = Device::flex();
+    let mut random = Random::new(8, &device, DType::F32);
+    let model = stack().init(&device);
+    let clean = random.uniform([1, 12, 16], -1.0, 1.0);
+    let sick = clean.clone().slice_fill([0..1, 4..5, 3..4], f32::NAN);
+    let run = |x: Tensor<3>| {
+        let options = ScanOptions::default().with_cu_seqlens(vec![0, 5, 12]);
+        let (y, state) = model.forward_with(x, None, options);
+        let next = Tensor::ones([2, 2, 16], &device);
+        let (z, _) = model.forward(next, Some(state));
+        (y.narrow(1, 5, 7), z.narrow(0, 1, 1))
+    };
+    let ((y, z), (want_y, want_z)) = (run(sick), run(clean));
+    assert_close!(y, want_y, 0.0, 0.0);
+    assert_close!(z, want_z, 0.0, 0.0);
+}
+
 #[test]
 fn no_gradient_crosses_a_reset() {
     let device = Device::flex().autodiff();

@@ -122,7 +122,7 @@ impl CausalConv {
                 let began = shift(starts.clone(), j - 1).unsqueeze_dim::<3>(2);
                 let still = -began + 1.0;
                 let mask = open.map_or(still.clone(), |open| open * still);
-                seen = seen * mask.clone();
+                seen = masked(seen, mask.clone());
                 open = Some(mask);
             }
             y = y + seen * weight(j);
@@ -187,7 +187,13 @@ fn closed(tail: Tensor<3>, began: Tensor<2>) -> Tensor<3> {
         kept.push(open.clone());
     }
     kept.reverse();
-    tail * Tensor::cat(kept, 1).unsqueeze_dim(2)
+    masked(tail, Tensor::cat(kept, 1).unsqueeze_dim(2))
+}
+
+/// `x`, and 0 where `open`, `[batch, time, 1]`, is 0: a product would let NaN through.
+fn masked(x: Tensor<3>, open: Tensor<3>) -> Tensor<3> {
+    let shape = x.dims();
+    x.mask_fill(open.equal_elem(0.0).expand(shape), 0.0)
 }
 
 /// `x[:, t − by]`, 0 before the first step.
