@@ -24,7 +24,7 @@ fn one_step(cell: Cell, points: &[[f32; 4]]) -> (TensorData, TensorData) {
         f(cell, planes.into(), options).last.into_data()
     };
     (
-        run(&device(), DType::F32, |c, p, o| scan(c, p, o)),
+        run(&device(), DType::F32, scan),
         run(&Device::flex(), DType::F64, reference::scan),
     )
 }

@@ -1,6 +1,8 @@
 //! Gradients of weights, and of the features that an edge reads: a unit per channel and run of edges, with the cotangents of
 //! the node where they arrive in registers.
 
+#![allow(clippy::manual_is_multiple_of, reason = "kernels have no such method")]
+
 use super::groups::Unrolled;
 use super::planes::{Shares, sum_over_plane};
 use super::terms::{Edges, Form, Walk, couple, moved, spread};

@@ -14,6 +14,12 @@
 //! four forms. With checkpoints it first computes all states again, each stretch between two borders
 //! on its own.
 
+#![allow(
+    clippy::collapsible_if,
+    clippy::manual_is_multiple_of,
+    reason = "a choice at compile time cannot join one at run time, and kernels have no such method"
+)]
+
 mod cells;
 mod chained;
 mod choose;

@@ -173,8 +173,8 @@ pub(super) fn over_rows<F: Float>(
     let b = blocks.second_at + (pair - one * blocks.seconds) * blocks.second_dim;
     let entries = blocks.dim + 1;
     let dim = u32::cast_from(blocks.dim);
-    // Exact for what is divided here, which is below `dim + DEPTH`: dim is below 256.
-    let inverse = ((1u32 << FRACTION) + dim - 1u32) / dim;
+    // Above the true inverse by at most 2^-20, which is exact for what is divided here: below `dim + DEPTH`, and dim below 256.
+    let inverse = (1u32 << FRACTION) / dim + 1u32;
     let begin = first * blocks.dim;
     let end = select(
         first + range.chunk < range.rows,
