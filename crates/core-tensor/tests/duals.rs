@@ -386,3 +386,16 @@ fn affine_checks_the_inputs() {
     let weight = vector(&[1.0, 2.0]).reshape([2, 1]);
     Dual::constant(vector(&[1.0, 2.0, 3.0])).affine(weight, None);
 }
+
+#[test]
+fn affine_takes_values_without_entries() {
+    let device = Device::flex();
+    let weight = Tensor::<2>::zeros([4, 5], &device);
+    for dims in [[0, 3, 4], [3, 0, 4]] {
+        let x = Tensor::<3>::zeros(dims, &device);
+        let bias = Tensor::<1>::ones([5], &device);
+        let y = Dual::new(x.clone(), x).affine(weight.clone(), Some(bias));
+        let dims = [dims[0], dims[1], 5];
+        assert_eq!((y.dims(), y.tangent.unwrap().dims()), (dims, dims));
+    }
+}

@@ -407,6 +407,18 @@ fn the_facade_refuses_states_of_other_layers() {
 }
 
 #[test]
+fn the_facade_takes_an_empty_batch() {
+    let device = Device::flex();
+    let config = GruLikeConfig::new(5, 7).with_num_layers(2);
+    let rnn = config.with_bidirectional(true).init(&device);
+    let x = Tensor::<3>::zeros([0, 4, 5], &device);
+    let (out, h_n) = rnn.forward(x.clone(), None);
+    assert_eq!((out.dims(), h_n.dims()), ([0, 4, 14], [4, 0, 7]));
+    let (out, h_n) = rnn.forward(x, Some(h_n));
+    assert_eq!((out.dims(), h_n.dims()), ([0, 4, 14], [4, 0, 7]));
+}
+
+#[test]
 #[should_panic(expected = "GruLike: expected at least one layer")]
 fn the_facade_has_a_layer() {
     GruLikeConfig::new(5, 7)

@@ -1,6 +1,7 @@
 //! Products of matrices and the norm of vectors.
 
 use super::Dual;
+use crate::ext::zeros;
 use crate::product;
 use burn::tensor::Tensor;
 
@@ -31,7 +32,12 @@ impl<const D: usize> Dual<D> {
             "Dual::affine: the last axis has another size than the weight has inputs"
         );
         dims[D - 1] = outputs;
+        let nothing = rows == 0 && dims[0] != 0;
         let product = self.linear(|x| {
+            if nothing {
+                // A 0 in the shape to reshape to means "as long as this axis is now".
+                return zeros(dims, &x.device(), x.dtype());
+            }
             let x: Tensor<2> = x.reshape([rows, inputs]);
             product::matmul(x, weight.clone()).reshape(dims)
         });

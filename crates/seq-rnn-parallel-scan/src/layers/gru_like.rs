@@ -121,7 +121,10 @@ impl GruLike {
             }
             let outputs = layer.iter().enumerate().map(|(d, layer)| {
                 let i = l * directions + d;
-                let initial = h_0.clone().map(|h| h.slice(s![i..i + 1]).squeeze_dim(0));
+                // The batch, which may be 0, stays the first axis: Burn reads a 0 elsewhere in the shape to reshape to as "as
+                // long as this axis is now".
+                let own = |h: Tensor<3>| h.swap_dims(0, 1).slice(s![.., i..i + 1]).squeeze_dim(1);
+                let initial = h_0.clone().map(own);
                 let options = ScanOptions::default().with_reverse(d == 1);
                 let out = layer.forward_with(x.clone(), InitialState::from(initial), options);
                 last.push(out.last);
@@ -134,6 +137,8 @@ impl GruLike {
         } else {
             x.swap_dims(0, 1)
         };
-        (out, Tensor::stack(last, 0))
+        let last = last.into_iter().map(|h: Tensor<2>| h.unsqueeze_dim(1));
+        let last = Tensor::<3>::cat(last.collect(), 1);
+        (out, last.swap_dims(0, 1))
     }
 }

@@ -36,7 +36,9 @@ pub struct ScanOptions {
     /// that of step 0.
     pub reverse: bool,
     /// `[batch, time]`: where true, the state before that step is forgotten, and no gradient crosses. The
-    /// reset belongs to the step: an environment that ended at `t − 1` has its reset at `t`.
+    /// reset belongs to the step: an environment that ended at `t − 1` has its reset at `t`. What is left is the
+    /// [empty state](Cell::empty_state), 0 but for [`Cell::Log`], whatever `initial` is: a layer's learned state too is
+    /// for the first step only. Packed sequences start from it each.
     pub reset: Option<Tensor<2, Bool>>,
     /// Cumulative lengths `[0, l_1, l_1 + l_2, …, time]` of sequences packed one after the other into a
     /// single batch entry. Each starts from its own row of `initial`.
