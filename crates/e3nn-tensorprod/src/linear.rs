@@ -301,7 +301,7 @@ impl Linear {
 
     /// The map with given weights, `[1, weight_numel]`, `[batch, weight_numel]` (each row its own) or, with
     /// `classes`, `[classes, weight_numel]`; biases `[1, bias_numel]` or `[batch, bias_numel]`, absent where there are
-    /// none.
+    /// none. (e3nn 0.6.0 cannot be built with biases and weights per row.)
     ///
     /// # Panics
     /// If shapes or dtypes disagree.

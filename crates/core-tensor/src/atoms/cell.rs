@@ -123,14 +123,21 @@ impl Cell {
     /// `wrapped = position + S · vectors`.
     ///
     /// Up to rounding: a position within rounding of a face may come out on either side of it.
+    ///
+    /// # Panics
+    /// If the position is NaN, or 2³¹ or more periods away, which a shift does not count.
     pub fn wrap(&self, position: Vec3) -> (Vec3, [i32; 3]) {
         let fractional = self.fractional(position);
         let shift: [i32; 3] = core::array::from_fn(|k| {
-            if self.periodic[k] {
-                -fractional[k].floor() as i32
-            } else {
-                0
+            if !self.periodic[k] {
+                return 0;
             }
+            let periods = -fractional[k].floor();
+            assert!(
+                periods.abs() <= f64::from(i32::MAX),
+                "Cell::wrap: {position:?} is {periods} periods away along axis {k}, expected fewer than 2^31"
+            );
+            periods as i32
         });
         let step = linalg::row_times(shift.map(f64::from), &self.vectors);
         (core::array::from_fn(|k| position[k] + step[k]), shift)
@@ -177,6 +184,13 @@ mod tests {
         let left = Cell::new([SKEWED[1], SKEWED[0], SKEWED[2]], [true; 3]).unwrap();
         assert!(!left.right_handed());
         assert_eq!(left.volume(), 120.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "Cell::wrap: [0.0, 1000000000000.0, 0.0] is -")]
+    fn shifts_do_not_overflow() {
+        let thin = Cell::orthorhombic([1.0, 1e-3, 1.0]).unwrap();
+        thin.wrap([0.0, 1e12, 0.0]);
     }
 
     #[test]

@@ -47,10 +47,10 @@ pub enum AtomsError {
     /// A name that a structure uses itself, or that occurs twice.
     #[error("property {0:?} is reserved, or empty, or there already")]
     Name(String),
-    /// A cutoff that is not a positive finite length (zero is allowed for a pair of elements: no edges).
-    #[error("cutoff {0} Å")]
+    /// A cutoff that is no length from 10⁻¹² to 10¹² Å (zero is allowed for a pair of elements: no edges).
+    #[error("cutoff {0} Å, expected 1e-12 to 1e12")]
     Cutoff(f64),
-    /// A Verlet skin that is not a finite length of at least zero.
+    /// A Verlet skin that is not a length from 0 to 10¹² Å.
     #[error("skin {0} Å")]
     Skin(f64),
     /// The cell is so small, or the cutoff so large, that an atom would see more than 2²⁰ images of each other atom.

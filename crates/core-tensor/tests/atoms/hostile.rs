@@ -102,6 +102,30 @@ fn fifty_thousand_damaged_files() {
     );
 }
 
+/// Looking for names that occur twice must not take forever.
+#[test]
+fn a_million_names_are_refused() {
+    use std::fmt::Write as _;
+    let (mut keys, mut columns) = (String::new(), String::new());
+    for k in 0..1_000_000 {
+        write!(keys, " k{k}=1").unwrap();
+        write!(columns, ":c{k}:I:1").unwrap();
+    }
+    let start = std::time::Instant::now();
+    for (comment, reason) in [
+        (keys, "line 2: 1000000 properties, expected at most 4096"),
+        (
+            format!("Properties=species:S:1:pos:R:3{columns}"),
+            "line 2: Properties: 1000002 groups of columns, expected at most 4096",
+        ),
+    ] {
+        let file = format!("1\n{comment}\nH 0 0 0\n");
+        let error = Reader::new(file.as_bytes()).next().unwrap().unwrap_err();
+        assert_eq!(error.to_string(), reason);
+    }
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+}
+
 #[test]
 fn a_line_without_an_end_is_refused() {
     // More zeros than there is memory.

@@ -222,8 +222,10 @@ fn what_makes_no_list_is_an_error() {
     let thin = Cell::orthorhombic([1e-3, 5.0, 5.0]).unwrap();
     let away = NeighborList::build(&[[9e11, 0.0, 0.0]], &[1], Some(&thin), &uniform(1.0));
     assert!(matches!(away, Err(AtomsError::Position { .. })));
-    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+    for bad in [0.0, -1.0, 5e-324, 1e-13, 1e13, f64::NAN, f64::INFINITY] {
         assert!(Cutoffs::uniform(bad).is_err());
+        let pair = uniform(1.0).with_pair(1, 1, bad);
+        assert_eq!(pair.is_err(), bad != 0.0);
     }
     assert!(uniform(1.0).with_pair(1, 1, -0.5).is_err());
 }

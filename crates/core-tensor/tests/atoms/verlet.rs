@@ -113,5 +113,7 @@ fn an_error_leaves_the_list_as_it_was() {
     assert!(list.update(&start, Some(&tiny)).is_err());
     assert_eq!(list.update(&start, None).unwrap().graph().edges(), 2);
     assert_eq!(list.searches(), 1);
-    assert!(VerletList::new(vec![], Cutoffs::uniform(1.0).unwrap(), f64::NAN).is_err());
+    for bad in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
+        assert!(VerletList::new(vec![], Cutoffs::uniform(1.0).unwrap(), bad).is_err());
+    }
 }

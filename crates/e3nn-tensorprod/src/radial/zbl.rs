@@ -26,6 +26,9 @@ pub enum ZblError {
 /// `k = e²/4πε₀ = 14.399645 eV Å`. `S` is constant up to the inner cutoff and from there a polynomial of fourth degree,
 /// such that energy and its first two derivatives are 0 at the outer cutoff; 0 beyond. With equal cutoffs nothing is switched: `S` shifts
 /// the energy to 0 there, and the force ends abruptly.
+///
+/// `ZBLBasis` of MACE is another function: exponents 0.3, other coefficients, and a polynomial cutoff at the sum of covalent
+/// radii.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Zbl {
     inner: f64,

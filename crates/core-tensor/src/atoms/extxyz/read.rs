@@ -10,6 +10,8 @@ use std::path::Path;
 
 /// Longest line that is read: one without an end must not fill the memory.
 const LONGEST_LINE: u64 = 1 << 24;
+/// Most properties, and most groups of columns: each is compared with all others.
+const MOST_NAMES: usize = 1 << 12;
 
 /// The structures of a file, one after another, in memory for one. Ends after the first error.
 ///
@@ -178,6 +180,12 @@ impl Header {
                 });
             }
         };
+        if pairs.len() > MOST_NAMES {
+            return Err(format!(
+                "{} properties, expected at most {MOST_NAMES}",
+                pairs.len()
+            ));
+        }
         let (mut fields, mut lattice, mut periodic) = (None, None, None);
         let mut values: Vec<(String, Value)> = Vec::new();
         for (key, raw) in pairs {
@@ -225,6 +233,12 @@ fn layout(text: &str) -> Result<Vec<Field>, String> {
         return Err(format!(
             "Properties {:?} is not name:type:width:…",
             short(text)
+        ));
+    }
+    if groups.len() > MOST_NAMES {
+        let groups = groups.len();
+        return Err(format!(
+            "Properties: {groups} groups of columns, expected at most {MOST_NAMES}"
         ));
     }
     let mut fields: Vec<Field> = Vec::new();

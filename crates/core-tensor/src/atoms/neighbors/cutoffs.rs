@@ -3,6 +3,9 @@
 use crate::atoms::AtomsError;
 use std::collections::BTreeMap;
 
+/// Shortest cutoff, Å: the search squares lengths in f32.
+const SHORTEST: f64 = 1e-12;
+
 /// One cutoff, or one per ordered pair of elements (centre, neighbour), in Å.
 ///
 /// An edge exists where `r < cutoff`, strictly, as in vesin, matscipy and ASE.
@@ -27,11 +30,9 @@ impl Cutoffs {
     /// The same cutoff for all pairs.
     ///
     /// # Errors
-    /// If it is not a positive finite number.
+    /// If it is not a number from 10⁻¹² to 10¹² Å.
     pub fn uniform(cutoff: f64) -> Result<Self, AtomsError> {
-        if !(cutoff > 0.0 && cutoff < crate::atoms::cell::FARTHEST) {
-            return Err(AtomsError::Cutoff(cutoff));
-        }
+        check(cutoff)?;
         Ok(Self {
             default: cutoff,
             pairs: BTreeMap::new(),
@@ -42,10 +43,10 @@ impl Cutoffs {
     /// no edges. Where the reverse pair differs, an edge may lack its reverse.
     ///
     /// # Errors
-    /// If it is negative or not finite.
+    /// If it is not 0 or a number from 10⁻¹² to 10¹² Å.
     pub fn with_pair(mut self, center: u8, neighbor: u8, cutoff: f64) -> Result<Self, AtomsError> {
-        if !(0.0..crate::atoms::cell::FARTHEST).contains(&cutoff) {
-            return Err(AtomsError::Cutoff(cutoff));
+        if cutoff != 0.0 {
+            check(cutoff)?;
         }
         self.pairs.insert((center, neighbor), cutoff);
         Ok(self)
@@ -93,6 +94,14 @@ impl Cutoffs {
             },
             types: species.iter().map(|&z| types[usize::from(z)]).collect(),
         }
+    }
+}
+
+fn check(cutoff: f64) -> Result<(), AtomsError> {
+    if (SHORTEST..crate::atoms::cell::FARTHEST).contains(&cutoff) {
+        Ok(())
+    } else {
+        Err(AtomsError::Cutoff(cutoff))
     }
 }
 

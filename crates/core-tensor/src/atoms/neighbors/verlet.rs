@@ -3,6 +3,7 @@
 use super::cutoffs::Cutoffs;
 use super::lattice::{Lattice, edge_vector};
 use super::list::{NeighborList, farthest};
+use crate::atoms::cell::FARTHEST;
 use crate::atoms::linalg::{self, IDENTITY, Mat3, Vec3};
 use crate::atoms::structure::check_positions;
 use crate::atoms::{AtomsError, Cell};
@@ -58,9 +59,9 @@ impl VerletList {
     /// A list for atoms of these atomic numbers, with a skin in Å.
     ///
     /// # Errors
-    /// If the skin is negative or not finite.
+    /// If the skin is negative, not finite, or beyond 10¹² Å.
     pub fn new(species: Vec<u8>, cutoffs: Cutoffs, skin: f64) -> Result<Self, AtomsError> {
-        if !(skin >= 0.0 && skin.is_finite()) {
+        if !(0.0..FARTHEST).contains(&skin) {
             return Err(AtomsError::Skin(skin));
         }
         Ok(Self {

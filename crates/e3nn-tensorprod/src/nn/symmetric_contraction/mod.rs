@@ -87,7 +87,12 @@ impl SymmetricContractionConfig {
             irreps_out: self.irreps_out.clone(),
         };
         // Burn draws in the default precision of the device.
-        Ok(cast_module(layer, dtype))
+        let drawn = Tensor::<1>::empty([1], device).dtype();
+        Ok(if drawn == dtype {
+            layer
+        } else {
+            cast_module(layer, dtype)
+        })
     }
 }
 
@@ -237,6 +242,8 @@ fn symmetric(paths: &[Vec<f64>], monomials: &[Vec<usize>], [dim_out, dim]: [usiz
 ///
 /// The sum over index tuples is folded onto the distinct monomials once, when the layer is made; each order
 /// is then one matrix product. Weights have MACE's meaning (`mace-torch`, without the reduced basis).
+/// Where an order does not reach an output, a new contraction of mace-torch 0.3.16 has zeros for weights of another order, by
+/// a slip in their numbering; weights that are read are what they are.
 /// `MACE`'s `weights_max` is the last entry of [`Contraction::weights`], its `weights.i` the entry for
 /// `ν − 1 − i`.
 ///
