@@ -146,9 +146,14 @@ impl<'a> Call<'a> {
 
     /// A cube per row.
     pub(super) fn cubes(&self, rows: usize) -> (CubeCount, CubeDim) {
-        let dim = CubeDim::new_1d(UNITS as u32);
-        let cubes = calculate_cube_count_elemwise(self.client(), rows * UNITS, dim);
-        (cubes, dim)
+        self.cubes_of(UNITS, rows)
+    }
+
+    /// So many cubes, of so many units.
+    pub(super) fn cubes_of(&self, units: usize, cubes: usize) -> (CubeCount, CubeDim) {
+        let dim = CubeDim::new_1d(units as u32);
+        let count = calculate_cube_count_elemwise(self.client(), cubes * units, dim);
+        (count, dim)
     }
 
     /// The width of index for a launch on a panel with these tensors.
