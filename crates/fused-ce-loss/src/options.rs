@@ -58,9 +58,9 @@ pub struct LossConfig {
     pub ignore_index: i64,
     /// How the losses of the rows become one.
     pub reduction: Reduction,
-    /// Soft cap `s`: logits become `s tanh(logit / s)` (Gemma 2).
+    /// Soft cap `s`: logits become `s tanh(logit / s)` (Gemma 2). From 10⁻¹⁵ to 10¹⁵.
     pub softcap: Option<f64>,
-    /// Temperature `τ`: logits, after the cap, are divided by it.
+    /// Temperature `τ`: logits, after the cap, are divided by it. From 10⁻¹⁵ to 10¹⁵.
     pub temperature: f64,
     /// Label smoothing.
     pub smoothing: Smoothing,
@@ -155,10 +155,19 @@ impl LossConfig {
                 Err(OptionsError::NotPositive { name, value: x })
             }
         };
+        // In f32 they, their inverses and their ratio must be numbers.
+        let in_range = |name, x: f64| {
+            positive(name, x)?;
+            if (SMALLEST..=LARGEST).contains(&x) {
+                Ok(())
+            } else {
+                Err(OptionsError::Range { name, value: x })
+            }
+        };
         if let Some(cap) = self.softcap {
-            positive("softcap", cap)?;
+            in_range("softcap", cap)?;
         }
-        positive("temperature", self.temperature)?;
+        in_range("temperature", self.temperature)?;
         if let Reduction::Normalizer(n) = self.reduction {
             positive("normalizer", n)?;
         }
@@ -229,6 +238,10 @@ impl LossOptions {
     }
 }
 
+/// Bounds of soft cap and temperature.
+const SMALLEST: f64 = 1e-15;
+const LARGEST: f64 = 1e15;
+
 /// Why [`LossConfig::build`] refused.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -236,6 +249,14 @@ pub enum OptionsError {
     /// A setting must be positive and finite.
     #[error("{name} must be positive and finite, got {value}")]
     NotPositive {
+        /// The setting.
+        name: &'static str,
+        /// What it was.
+        value: f64,
+    },
+    /// A setting is too small or too large to compute with.
+    #[error("{name} must lie between {SMALLEST:e} and {LARGEST:e}, got {value:e}")]
+    Range {
         /// The setting.
         name: &'static str,
         /// What it was.

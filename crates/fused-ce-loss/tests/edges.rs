@@ -485,6 +485,16 @@ fn nonsense_is_refused() {
         build(new.with_temperature(f64::NAN)),
         OptionsError::NotPositive { .. }
     ));
+    // Too small to divide by in f32.
+    let text = build(new.with_temperature(1e-50)).to_string();
+    assert_eq!(
+        text,
+        "temperature must lie between 1e-15 and 1e15, got 1e-50"
+    );
+    assert!(matches!(
+        build(new.with_softcap(1e20)),
+        OptionsError::Range { .. }
+    ));
     assert!(matches!(
         build(new.with_reduction(Reduction::Normalizer(0.0))),
         OptionsError::NotPositive { .. }
