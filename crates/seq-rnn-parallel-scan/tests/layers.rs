@@ -250,6 +250,27 @@ fn a_state_of_another_model_is_an_error() {
     );
 }
 
+/// What `None` stands for; and a process that has just begun loads a state that another has left.
+#[test]
+fn states_begin_and_go_on() {
+    let device = Device::flex();
+    let mut random = Random::new(9, &device, DType::F32);
+    let x = random.uniform([3, 8, 16], -1.0, 1.0);
+    for learned in [false, true] {
+        let mut config = stack();
+        config.block.learned_initial = learned;
+        let model = config.init(&device);
+        let (want, state) = model.forward(x.clone(), None);
+        let (got, _) = model.forward(x.clone(), Some(model.initial_state(3)));
+        assert_close!(got, want, 0.0, 0.0);
+        let text = serde_json::to_string(&state.to_data()).unwrap();
+        let data = serde_json::from_str(&text).unwrap();
+        let loaded = model.initial_state(3).load(data, &device).unwrap();
+        let next = |state| model.forward(x.clone(), Some(state)).0;
+        assert_close!(next(loaded), next(state), 0.0, 0.0);
+    }
+}
+
 #[test]
 fn resets_and_packing_separate_sequences_in_a_stack() {
     let device = Device::flex();

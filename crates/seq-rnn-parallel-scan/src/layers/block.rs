@@ -10,6 +10,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig, RmsNorm, RmsNormConfig};
 use burn::tensor::{Device, Tensor};
+use core_tensor::ext::{compute_dtype, zeros};
 
 /// Configuration of a [`MinRnnBlock`].
 #[derive(Config, Debug)]
@@ -145,6 +146,33 @@ pub struct Mlp {
 }
 
 impl MinRnnBlock {
+    /// What a sequence without a state starts from: the learned state where the block has one, else 0, and no steps before
+    /// the first.
+    fn beginning(&self) -> InitialState {
+        if self.rnn.initial.is_some() {
+            InitialState::Learned
+        } else {
+            InitialState::Zero
+        }
+    }
+
+    /// The state before the first step of `batch` sequences, what [`MinRnnBlock::forward`] starts from without one.
+    pub fn initial_state(&self, batch: usize) -> BlockState {
+        let weight = self.rnn.planes.weight.val();
+        let (device, dtype) = (weight.device(), weight.dtype());
+        let kept = compute_dtype(dtype);
+        let hidden = self.rnn.initial_state(self.beginning(), batch);
+        let hidden = match hidden {
+            Some(hidden) => hidden.cast(kept),
+            None => zeros([batch, self.rnn.d_hidden()], &device, kept),
+        };
+        let conv_tail = self.conv.as_ref().map(|conv| {
+            let [_, d_model] = conv.weight.dims();
+            zeros([batch, conv.tail_len(), d_model], &device, dtype)
+        });
+        BlockState { hidden, conv_tail }
+    }
+
     /// Output and state after the last step. Without a state, a sequence starts from the learned state
     /// where the block has one, else from 0. `starts` is what [`CausalConv::forward`] wants; the
     /// options carry the same boundaries for the recurrence.
@@ -163,8 +191,7 @@ impl MinRnnBlock {
     ) -> (Tensor<3>, BlockState) {
         let (initial, tail) = match state {
             Some(BlockState { hidden, conv_tail }) => (InitialState::Real(hidden), conv_tail),
-            None if self.rnn.initial.is_some() => (InitialState::Learned, None),
-            None => (InitialState::Zero, None),
+            None => (self.beginning(), None),
         };
         let (x, conv_tail) = match &self.conv {
             Some(conv) => {

@@ -299,7 +299,11 @@ impl MinRnn {
     }
 
     /// The state that sequences start from, where it is not 0.
-    fn initial_state(&self, initial: InitialState, sequences: usize) -> Option<Tensor<2>> {
+    pub(super) fn initial_state(
+        &self,
+        initial: InitialState,
+        sequences: usize,
+    ) -> Option<Tensor<2>> {
         match initial {
             InitialState::Zero => None,
             InitialState::Real(state) => Some(state),

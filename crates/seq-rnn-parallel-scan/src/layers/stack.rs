@@ -39,6 +39,15 @@ pub struct MinRnnStack {
 }
 
 impl MinRnnStack {
+    /// The state before the first step of `batch` sequences: what is meant where none is given, and what
+    /// [`StackState::load`] compares with.
+    pub fn initial_state(&self, batch: usize) -> StackState {
+        let blocks = self.blocks.iter().map(|block| block.initial_state(batch));
+        StackState {
+            blocks: blocks.collect(),
+        }
+    }
+
     /// Output and state; the state starts the next chunk.
     ///
     /// # Shapes
@@ -69,7 +78,7 @@ impl MinRnnStack {
         let has_conv = self.blocks.iter().any(|block| block.conv.is_some());
         assert!(
             !(has_conv && state.is_some() && options.cu_seqlens.is_some()),
-            "MinRnnStack: packed sequences share one convolution tail, so they must start afresh"
+            "MinRnnStack: a state with convolution tails goes on in a batch, not in packed sequences"
         );
         let starts = has_conv.then(|| starts(&x, &options)).flatten();
         let mut x = x;

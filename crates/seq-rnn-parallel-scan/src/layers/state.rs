@@ -63,7 +63,8 @@ impl StackState {
         }
     }
 
-    /// The state on a device, from data of the same shape as `self` (the state of a fresh model, say).
+    /// The state on a device, from data of the same shape as `self`: a
+    /// [`MinRnnStack::initial_state`](super::MinRnnStack::initial_state), say.
     ///
     /// # Errors
     /// If the data has another number of blocks, or a tensor of another shape or kind.
