@@ -375,7 +375,7 @@ impl<E: Product> Inputs<'_, E> {
 
 /// Entries by class, those of a class in the order of the rows.
 struct Turned<T> {
-    offsets: Vec<u32>,
+    offsets: Vec<usize>,
     rows: Vec<(u32, T)>,
 }
 
@@ -386,7 +386,7 @@ impl<T: Real> Turned<T> {
         slopes: &Slopes<T>,
     ) -> Self {
         let present = |extra: &&(u32, T)| extra.1 != T::ZERO;
-        let mut offsets = vec![0_u32; inputs.classes + 1];
+        let mut offsets = vec![0_usize; inputs.classes + 1];
         let extras = slopes.extras.iter().filter(present).map(|&(v, _)| v);
         for v in kept.classes.iter().copied().chain(extras) {
             offsets[v as usize + 1] += 1;
@@ -394,7 +394,7 @@ impl<T: Real> Turned<T> {
         for v in 0..inputs.classes {
             offsets[v + 1] += offsets[v];
         }
-        let total = offsets[inputs.classes] as usize;
+        let total = offsets[inputs.classes];
         let mut rows = vec![(0, T::ZERO); total];
         let mut next = offsets.clone();
         for at in 0..inputs.live.len() {
@@ -404,7 +404,7 @@ impl<T: Real> Turned<T> {
             let extras = &slopes.extras[at * slopes.per_row..][..slopes.per_row];
             for (v, g) in own.chain(extras.iter().filter(present).copied()) {
                 let place = &mut next[v as usize];
-                rows[*place as usize] = (at as u32, g);
+                rows[*place] = (at as u32, g);
                 *place += 1;
             }
         }
@@ -412,6 +412,6 @@ impl<T: Real> Turned<T> {
     }
 
     fn column(&self, v: usize) -> &[(u32, T)] {
-        &self.rows[self.offsets[v] as usize..self.offsets[v + 1] as usize]
+        &self.rows[self.offsets[v]..self.offsets[v + 1]]
     }
 }
